@@ -1,0 +1,260 @@
+"""What was seen, put into the words that knowledge entries match on.
+
+The signs of each stage:
+
+====================  ===============================================================================
+common                ``provider``, ``grant``, ``tls_mode``, ``host_known`` (the host is one the preset names)
+profile               ``problem`` and what each expectation adds
+dns                   ``host_dns`` (a ``DnsStatus``), ``bogus``, ``system`` (same, differs, none, only)
+tcp                   ``tcp`` (a ``TcpOutcome``, or ``mixed``), ``some_connect``
+greeting              ``failure`` (a ``Failure``), ``smtp_code``, ``enhanced``, ``text``, ``looks_like``,
+                      ``step`` (greeting, ehlo, ehlo_tls)
+starttls              ``starttls`` (offered, absent, stripped), ``smtp_code``, ``enhanced``, ``text``,
+                      ``failure``, ``injected``, ``auth_in_clear``
+tls                   ``tls_failure`` (a ``TlsFailure``), ``verify_code``, ``cert_dates`` (valid, expired,
+                      not_yet_valid), ``cert_name`` (match, mismatch), ``cert_issuer`` (trusted, self_signed,
+                      incomplete, untrusted, no_store), ``cert_key`` and ``cert_signature`` (strong, weak),
+                      ``tls_version``, ``text``
+====================  ===============================================================================
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from smtp_preflight.diagnosis.rank import Signs
+from smtp_preflight.model import (
+    DnsAnswer,
+    Ehlo,
+    Profile,
+    Published,
+    Seen,
+    SmtpGreeting,
+    SmtpStep,
+    Stage,
+    StartTls,
+    SystemAddresses,
+    TcpConnects,
+    TlsHandshake,
+    short,
+)
+
+FAMILIES = ("ipv4", "ipv6")
+BEFORE_TLS, AFTER_TLS = "before TLS", "after TLS"
+STRIPPED = "XXXXXXXA"  # what some firewalls put in the place of STARTTLS
+
+
+def signs_of(seen: Seen) -> Signs:
+    """Everything recorded, and the profile's settings, as signs; facts fill the remedies."""
+    signs = Signs(common=_common(seen.profile), facts=_facts(seen.profile))
+    for part in (_dns, _tcp, _greeting, _starttls, _tls):
+        signs = part(signs, seen)
+    return signs
+
+
+def is_address(host: str) -> bool:
+    """Whether the host is given as an address, so that there is nothing to look up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def published(seen: Seen) -> Published | None:
+    """What DNS says of the submission host, where both families were asked."""
+    host = seen.profile.smtp.host
+    a, aaaa = seen.get(DnsAnswer, f"{host} A"), seen.get(DnsAnswer, f"{host} AAAA")
+    return Published(a, aaaa) if a and aaaa else None
+
+
+def reply_signs(step: SmtpStep) -> dict[str, str]:
+    """How a step of the dialogue ended, as signs."""
+    signs: dict[str, str] = {}
+    if step.failure:
+        signs["failure"] = step.failure
+    if step.reply:
+        signs |= {"smtp_code": str(step.reply.code), "text": step.reply.text}
+        if step.reply.enhanced:
+            signs["enhanced"] = step.reply.enhanced
+    return signs
+
+
+def words_of(step: SmtpStep) -> str:
+    """What was seen of a step, for the report: the reply as it came, or how the wait for it ended."""
+    if step.reply:
+        return str(step.reply)
+    return short(f"no reply: {step.failure or 'none'} after {step.took_s:.1f} s {step.detail}")
+
+
+def _common(profile: Profile) -> dict[str, str]:
+    known = {one.host for one in profile.provider.endpoints}
+    return {
+        "provider": profile.provider.name,
+        "grant": profile.oauth.grant,
+        "tls_mode": profile.smtp.tls,
+        "port": str(profile.smtp.port),
+        "host_known": "yes" if profile.as_written.smtp.host.lower() in known else "no",
+        "client_type": profile.oauth.client_type,
+    }
+
+
+def _facts(profile: Profile) -> dict[str, str]:
+    return {
+        "provider": profile.provider.title,
+        "host": profile.smtp.host,
+        "port": str(profile.smtp.port),
+        "tls_mode": profile.smtp.tls,
+        "mailbox": profile.mailbox,
+        "sender": profile.sender,
+        "tenant": profile.oauth.tenant,
+        "client_id": profile.oauth.client_id,
+        "scope": " ".join(profile.oauth.scope),
+        "token_endpoint": profile.oauth.token_endpoint,
+        "profile": profile.name,
+        "preset_host": profile.provider.endpoints[0].host if profile.provider.endpoints else "",
+        "preset_port": str(profile.provider.endpoints[0].port) if profile.provider.endpoints else "",
+    }
+
+
+def _dns(signs: Signs, seen: Seen) -> Signs:
+    found, system = published(seen), seen.get(SystemAddresses, seen.profile.smtp.host)
+    added: dict[str, str] = {}
+    facts: dict[str, str] = {}
+    if found:
+        added |= {"host_dns": found.status, "bogus": "yes" if found.a.bogus or found.aaaa.bogus else "no"}
+        facts["dns_answer"] = _dns_words(found)
+    if system:
+        facts["system_answer"] = ", ".join(system.addresses) or system.error or "nothing"
+        added["system"] = _system_sign(found, system)
+    return signs.having(Stage.DNS, added, facts)
+
+
+def _dns_words(found: Published) -> str:
+    return "; ".join(
+        f"{one.name} {one.rdtype}: {', '.join(one.records) or one.status}"
+        + (f" (via {' → '.join(one.aliases)})" if one.aliases else "")
+        + (f" {one.detail}" if one.detail else "")
+        for one in (found.a, found.aaaa)
+    )
+
+
+def _system_sign(found: Published | None, system: SystemAddresses) -> str:
+    if not system.addresses:
+        return "none"
+    if found is None or not found.addresses:
+        return "only"
+    return "same" if set(system.addresses) <= set(found.addresses) else "differs"
+
+
+def _tcp(signs: Signs, seen: Seen) -> Signs:
+    attempts = [one for each in seen.every(TcpConnects) for one in each.attempts]
+    failed = [one for each in seen.every(TcpConnects) for one in each.failed]
+    if not failed:
+        return signs
+    outcomes = {one.outcome for one in failed}
+    added = {
+        "tcp": failed[0].outcome if len(outcomes) == 1 else "mixed",
+        "some_connect": "yes" if len(failed) < len(attempts) else "no",
+    }
+    words = "; ".join(
+        f"{one.address} port {one.port}: {one.outcome} after {one.took_s:.1f} s" for one in failed
+    )
+    return signs.having(Stage.TCP, added, {"tcp_attempts": words})
+
+
+def _greeting(signs: Signs, seen: Seen) -> Signs:
+    """The signs of whatever step of the opening came last: greeting, EHLO, EHLO under TLS."""
+    for step, name in (
+        (seen.get(SmtpGreeting), "greeting"),
+        (seen.get(Ehlo, BEFORE_TLS), "ehlo"),
+        (seen.get(Ehlo, AFTER_TLS), "ehlo_tls"),
+    ):
+        if step is not None and not step.accepted:
+            added = reply_signs(step) | {"step": name}
+            if isinstance(step, SmtpGreeting) and not step.is_smtp:
+                added |= {"looks_like": step.looks_like or "unknown", "text": step.first_bytes}
+            return signs.having(Stage.GREETING, added, {"greeting_seen": _greeting_words(step)})
+    return signs
+
+
+def _greeting_words(step: SmtpStep) -> str:
+    first = step.first_bytes if isinstance(step, SmtpGreeting) else ""
+    return f"first bytes: {first}" if first else words_of(step)
+
+
+def _starttls(signs: Signs, seen: Seen) -> Signs:
+    ehlo, answer = seen.get(Ehlo, BEFORE_TLS), seen.get(StartTls)
+    added: dict[str, str] = {}
+    facts: dict[str, str] = {}
+    if ehlo and ehlo.accepted and ehlo.reply:
+        added |= {"starttls": _starttls_sign(ehlo), "auth_in_clear": "yes" if ehlo.mechanisms else "no"}
+        facts["ehlo_lines"] = str(ehlo.reply)
+    if answer:
+        added |= reply_signs(answer) | ({"injected": "yes"} if answer.injected else {})
+        facts["starttls_seen"] = words_of(answer) + (
+            f"\nbehind it: {answer.injected}" if answer.injected else ""
+        )
+    return signs.having(Stage.STARTTLS, added, facts)
+
+
+def _starttls_sign(ehlo: Ehlo) -> str:
+    if ehlo.offers("STARTTLS"):
+        return "offered"
+    return "stripped" if STRIPPED in ehlo.keywords else "absent"
+
+
+def _tls(signs: Signs, seen: Seen) -> Signs:
+    tls = seen.get(TlsHandshake)
+    if tls is None:
+        return signs
+    added = {"cert_issuer": _issuer_sign(tls)}
+    if tls.failure:
+        added |= {"tls_failure": tls.failure, "text": f"{tls.detail} {tls.verify_message}".strip()}
+    if tls.verify_code is not None:
+        added["verify_code"] = str(tls.verify_code)
+    if tls.version:
+        added["tls_version"] = tls.version
+    facts = {"tls_version": tls.version, "tls_seen": short(f"{tls.failure or 'verified'} {tls.detail}")}
+    if tls.leaf:
+        added |= _leaf_signs(tls)
+        facts |= _leaf_facts(tls)
+    return signs.having(Stage.TLS, added, facts)
+
+
+def _issuer_sign(tls: TlsHandshake) -> str:
+    """Whether the chain leads to a trusted authority; OpenSSL's codes 18 to 21 say how it does not."""
+    if tls.ca_problem:
+        return "no_store"
+    if tls.issuer_trusted or tls.verify_code is None:
+        return "trusted"
+    if tls.verify_code == 18 or (tls.leaf and tls.leaf.self_issued):
+        return "self_signed"
+    if tls.verify_code in (20, 21) and len(tls.chain) == 1:
+        return "incomplete"
+    return "untrusted" if tls.verify_code in (2, 19, 20, 21) else "other"
+
+
+def _leaf_signs(tls: TlsHandshake) -> dict[str, str]:
+    ended = tls.verify_code == 10 or tls.observed_at > tls.chain[0].not_after
+    return {
+        "cert_dates": "valid" if tls.dates_hold else "expired" if ended else "not_yet_valid",
+        "cert_name": "match" if tls.names_host else "mismatch",
+        "cert_key": "strong" if tls.keys_strong else "weak",
+        "cert_signature": "strong" if tls.signatures_strong else "weak",
+    }
+
+
+def _leaf_facts(tls: TlsHandshake) -> dict[str, str]:
+    leaf = tls.chain[0]
+    return {
+        "cert_subject": leaf.subject,
+        "cert_issuer": leaf.issuer,
+        "cert_names": ", ".join(leaf.names) or "none",
+        "cert_not_before": f"{leaf.not_before:%Y-%m-%d %H:%M} UTC",
+        "cert_not_after": f"{leaf.not_after:%Y-%m-%d %H:%M} UTC",
+        "cert_key": f"{leaf.key_type} {leaf.key_bits} bits",
+        "cert_signature": leaf.signature_hash,
+        "chain_length": str(len(tls.chain)),
+        "now": f"{tls.observed_at:%Y-%m-%d %H:%M} UTC",
+    }

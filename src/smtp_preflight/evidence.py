@@ -1,0 +1,315 @@
+"""Asking, and what came of it: a recorder asks and closes the evidence, a replay reads it back.
+
+A live run is a recording followed by its own replay (product.md section 3): checks meet `Evidence` only, and
+cannot tell which it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar, overload
+
+import pydantic
+
+from smtp_preflight.diagnosis.dns import why_no_address
+from smtp_preflight.diagnosis.follow_ups import follow_ups
+from smtp_preflight.diagnosis.greeting import why_not_greeted
+from smtp_preflight.diagnosis.naming import finding
+from smtp_preflight.diagnosis.starttls import why_no_tls_begun
+from smtp_preflight.diagnosis.tcp import why_not_connected
+from smtp_preflight.diagnosis.tls import why_not_verified
+from smtp_preflight.model import (
+    Ehlo,
+    Finding,
+    Observation,
+    Profile,
+    Question,
+    Seen,
+    SmtpGreeting,
+    Stage,
+    StartTls,
+    TcpConnects,
+    TlsHandshake,
+    public_fields,
+)
+from smtp_preflight.outcome import Blocked, NotAsked
+from smtp_preflight.probes.questions import ROWS, Asking, closure, needs_of
+from smtp_preflight.secrets import Wallet
+
+T = TypeVar("T", bound=Observation)
+FOLLOW_UP_ROUNDS = 2
+SIDE_BY_SIDE = 32  # profiles asked at the same time
+GOODBYE_S = 2.5  # for QUIT and closing, after the last question
+
+
+def _why_no_safe_ehlo(seen: Seen) -> Finding:
+    """The second EHLO waits for a verified handshake and, with implicit TLS, for the greeting under it."""
+    tls = seen.get(TlsHandshake)
+    return why_not_greeted(seen) if tls and tls.verified else why_not_verified(seen)
+
+
+# Why a question was not asked although all it needs was answered.
+WHY_NOT_ASKED: Mapping[type[Observation], Callable[[Seen], Finding]] = {
+    TcpConnects: why_no_address,
+    SmtpGreeting: lambda seen: why_not_verified(seen) if seen.get(TlsHandshake) else why_not_connected(seen),
+    Ehlo: lambda seen: _why_no_safe_ehlo(seen) if seen.get(TlsHandshake) else why_not_greeted(seen),
+    StartTls: why_no_tls_begun,
+    TlsHandshake: lambda seen: why_no_tls_begun(seen) if seen.get(StartTls) else why_not_connected(seen),
+}
+
+
+class ProbeBroken(Exception):
+    """A probe raised what it should have recorded: our own fault, never dressed up as a mail problem."""
+
+    def __init__(self, kind: str, told: str) -> None:
+        super().__init__(f"{kind} broke:\n{told}")
+
+
+class Evidence:
+    """Everything that was seen of one profile; closed."""
+
+    def __init__(self, seen: Seen, broken: Mapping[Question, str] | None = None) -> None:
+        self.seen = seen
+        self._broken = broken or {}
+
+    @overload
+    def __getitem__(self, key: type[T]) -> T: ...
+    @overload
+    def __getitem__(self, key: tuple[type[T], str]) -> T: ...
+    def __getitem__(self, key: type[T] | tuple[type[T], str]) -> T:
+        """The answer to a question; raises Blocked with the cause where it could not be asked."""
+        kind, subject = key if isinstance(key, tuple) else (key, "")
+        found = self.seen.get(kind, subject)
+        if found is None:
+            question = Question(kind, subject)
+            raise self._absence(question, on_the_way=ROWS[kind].on_the_way) from None
+        return found
+
+    def _absence(self, question: Question, *, on_the_way: bool) -> Exception:
+        """Why a question has no answer: what it needs has none either, or did not leave it to be asked."""
+        if question in self._broken:
+            return ProbeBroken(str(question), self._broken[question])
+        row, seen = ROWS[question.kind], self.seen
+        may_ask = row.may_ask(seen, question.subject)
+        for need in () if may_ask else needs_of(question, seen.profile):
+            if need not in seen.answers:
+                return self._absence(need, on_the_way=on_the_way)
+        if not may_ask:
+            return Blocked(WHY_NOT_ASKED[question.kind](seen), on_the_way=on_the_way)
+        if seen.cut_short == "run_limit":
+            return Blocked(_why_cut_short(seen), on_the_way=on_the_way)
+        return NotAsked(f"{question} was not asked")
+
+
+Subjects = str | Callable[[Profile, Mapping[str, Any]], Iterable[str]]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def asks(kind: type[Observation], subjects: Subjects = "") -> Callable[[F], F]:
+    """Mark a fixture with the question it hands on, so that the recorder knows what a check needs.
+
+    subjects: the question's subject, or a function of the profile and the check's parameters.
+    """
+
+    def questions(parameters: Mapping[str, Any], profile: Profile) -> tuple[Question, ...]:
+        named = (subjects,) if isinstance(subjects, str) else subjects(profile, parameters)
+        return tuple(Question(kind, subject) for subject in named)
+
+    def mark(fixture: F) -> F:
+        fixture.__asks__ = (*getattr(fixture, "__asks__", ()), questions)  # type: ignore[attr-defined] # ours
+        return fixture
+
+    return mark
+
+
+def _why_cut_short(seen: Seen) -> Finding:
+    words = f"the run's limit of {seen.profile.limits.run_s:g} s was reached"
+    return finding(
+        seen, Stage.PROFILE, "cut_short", signs={"cut_short": seen.cut_short}, facts={"seen": words}
+    )
+
+
+class Recorder:
+    """Asks what the selected checks need of one profile, concurrently, and closes the evidence."""
+
+    def __init__(self, profile: Profile, wallet: Wallet, questions: Iterable[Question]) -> None:
+        self.profile = profile
+        self.started = dt.datetime.now(dt.UTC)
+        self._questions = tuple(questions)
+        self._answers: dict[Question, Observation] = {}
+        self._broken: dict[Question, str] = {}
+        self._follow_ups: set[Question] = set()
+        self._wallet = wallet
+        self._awaited: dict[Question, None] = {}
+        self._asking = Asking(profile, wallet, self._answers)
+
+    @property
+    def awaited(self) -> tuple[Question, ...]:
+        """What is being asked at this moment."""
+        return tuple(self._awaited)
+
+    def evidence(self, cut_short: str = "") -> Evidence:
+        """What is known so far, closed."""
+        return Evidence(self._seen(cut_short), dict(self._broken))
+
+    async def record(self) -> Evidence:
+        """Ask, follow up, say goodbye; never longer than the profile's limit for a run."""
+        cut_short = ""
+        try:
+            async with asyncio.timeout(self._run_limit_s()):
+                await self._ask(closure(self._questions, self.profile))
+                await self._follow_up()
+        except TimeoutError:
+            cut_short = "run_limit"
+        except asyncio.CancelledError:
+            self._asking.abort()
+            raise
+        await self._say_goodbye()
+        return self.evidence(cut_short)
+
+    def _run_limit_s(self) -> float:
+        return self.profile.limits.run_s + (self.profile.delivery.within_s if self.profile.delivery else 0)
+
+    async def _say_goodbye(self) -> None:
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                await self._asking.close()
+        except TimeoutError:
+            self._asking.abort()
+
+    async def _follow_up(self) -> None:
+        for _ in range(FOLLOW_UP_ROUNDS):
+            more = [one for one in follow_ups(self._seen()) if one not in self._answers]
+            if not more:
+                return
+            self._follow_ups.update(more)
+            await self._ask(closure(tuple(more), self.profile))
+
+    async def _ask(self, questions: tuple[Question, ...]) -> None:
+        asked: dict[Question, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            for question in questions:
+                asked[question] = group.create_task(self._answer(question, asked))
+
+    async def _answer(self, question: Question, asked: Mapping[Question, asyncio.Task[None]]) -> None:
+        if question in self._answers or not await self._ready(question, asked):
+            return
+        self._awaited[question] = None
+        try:
+            self._answers[question] = await ROWS[question.kind].ask(self._asking, question.subject)
+        except Exception:
+            # The one place that catches what no probe expected: kept as text, because a traceback's frames
+            # hold secrets, and raised anew as ProbeBroken where the answer is looked at.
+            self._broken[question] = self._wallet.redact(traceback.format_exc())
+        finally:
+            del self._awaited[question]
+
+    async def _ready(self, question: Question, asked: Mapping[Question, asyncio.Task[None]]) -> bool:
+        """Wait for what a question needs; whether it may then be asked."""
+        row = ROWS[question.kind]
+        waiting = {asked[need] for need in needs_of(question, self.profile)}
+        while waiting:
+            enough = asyncio.FIRST_COMPLETED if row.any_need else asyncio.ALL_COMPLETED
+            _, waiting = await asyncio.wait(waiting, return_when=enough)
+            if row.any_need and row.may_ask(self._seen(), question.subject):
+                return True
+        return row.may_ask(self._seen(), question.subject)
+
+    def _seen(self, cut_short: str = "") -> Seen:
+        return Seen(self.profile, self.started, dict(self._answers), frozenset(self._follow_ups), cut_short)
+
+
+class AskingThread:
+    """The one event loop of a process, in a daemon thread; profiles are asked on it side by side."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._room = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="asking", daemon=True)
+        self._thread.start()
+
+    def submit(self, recorder: Recorder) -> Future[Evidence]:
+        """Begin to record; cancelling the future closes the recorder's sockets."""
+        return asyncio.run_coroutine_threadsafe(self._in_turn(recorder), self._loop)
+
+    async def _in_turn(self, recorder: Recorder) -> Evidence:
+        async with self._room:
+            return await recorder.record()
+
+    def stop(self) -> None:
+        """End the loop; what was still asked is cancelled."""
+        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result(timeout=GOODBYE_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(GOODBYE_S)
+        self._loop.close()
+
+    async def _cancel_all(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+# --- observations as plain data ----------------------------------------------------------------------------
+
+
+class BadRecording(Exception):
+    """A file is no report of ours, or was altered: file, what was found, what would be right."""
+
+
+_ADAPTERS: dict[type[Observation], pydantic.TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type[Observation]) -> pydantic.TypeAdapter[Any]:
+    """Built when first needed; building one takes milliseconds."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = pydantic.TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+def encode(seen: Seen) -> list[dict[str, Any]]:
+    """The answers as ``report.json`` holds them, in the order in which they were asked."""
+    ordered = sorted(seen.answers.items(), key=lambda item: (item[1].asked_at, str(item[0])))
+    return [_encoded(question, answer, question in seen.follow_ups) for question, answer in ordered]
+
+
+def _encoded(question: Question, answer: Observation, follow_up: bool) -> dict[str, Any]:
+    value = _adapter(question.kind).dump_python(answer, mode="json")
+    return {
+        "kind": question.kind.__name__,
+        "subject": question.subject,
+        "asked_at": value["asked_at"],
+        "took_s": value["took_s"],
+        "peer": value["peer"],
+        "follow_up": follow_up,
+        "value": {name: value[name] for name in public_fields(answer)},
+    }
+
+
+def decode(entries: Iterable[Mapping[str, Any]]) -> tuple[dict[Question, Observation], frozenset[Question]]:
+    """The inverse of ``encode``: the answers, and which were follow-ups; raises BadRecording."""
+    kinds = {kind.__name__: kind for kind in ROWS}
+    answers: dict[Question, Observation] = {}
+    follow_ups: set[Question] = set()
+    for entry in entries:
+        try:
+            kind = kinds[entry["kind"]]
+            shared = {key: entry[key] for key in ("asked_at", "took_s", "peer")}
+            question = Question(kind, entry["subject"])
+            answers[question] = _adapter(kind).validate_python({**shared, **entry["value"]}, strict=False)
+        except (KeyError, TypeError) as problem:
+            raise BadRecording(
+                f"an entry of evidence lacks {problem}, or is of a kind not known here"
+            ) from None
+        except pydantic.ValidationError as problem:
+            first = problem.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise BadRecording(f"evidence {entry['kind']}: {place}: {first['msg']}") from None
+        if entry.get("follow_up"):
+            follow_ups.add(question)
+    return answers, frozenset(follow_ups)

@@ -1,0 +1,155 @@
+"""What each cause means, who can act, and what to do: the reader of the entries beside this file.
+
+One TOML file per stage, one table per code, in the form of house-style.md section 7. Entries carry all prose
+for users; code carries codes and facts only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import string
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from smtp_preflight.model import Severity, Stage
+
+WHO = (
+    "profile_author",
+    "app_owner",
+    "tenant_admin",
+    "exchange_admin",
+    "mailbox_user",
+    "network_operator",
+    "provider",
+)
+
+Pattern = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One cause explained."""
+
+    code: str
+    stage: Stage  # where it usually shows; it orders entries and never excludes one
+    title: str
+    severity: Severity
+    who: str
+    verified: dt.date
+    meaning: str
+    remedy: tuple[str, ...]
+    references: tuple[str, ...]
+    match: tuple[Pattern, ...] = ()  # alternatives; each: sign to the values it may have, `text` a pattern
+    examples: tuple[Mapping[str, str], ...] = ()
+    decisive: bool = False  # no other cause can show these signs
+    transient: bool = False
+    providers: tuple[str, ...] = ()  # the providers it can apply to; empty: any
+    decided_by: Stage | None = None  # the stage whose server decides what this cause only predicts
+    where_refuted: Severity = Severity.NOTICE  # its severity where that server accepted all the same
+    decide_by: str = ""  # the look that would tell it from its neighbours
+
+    def filled(self, text: str, facts: Mapping[str, str]) -> str:
+        """The text with the user's own values in its placeholders; one that is not known stays `<name>`."""
+        return _Filler(facts).vformat(text, (), {})
+
+    def applies_to(self, provider: str) -> bool:
+        """Whether this provider can show the cause at all."""
+        return not self.providers or provider in (*self.providers, "", "any")
+
+
+class _Filler(string.Formatter):
+    """Fills `{name}`; what is not known shows its own name, so that a remedy is never half a sentence."""
+
+    def __init__(self, facts: Mapping[str, str]) -> None:
+        self._facts = facts
+
+    def get_value(self, key: int | str, args: object, kwargs: object) -> str:
+        return self._facts.get(str(key)) or f"<{str(key).replace('_', ' ')}>"
+
+
+@cache
+def entries() -> Mapping[str, Entry]:
+    """All entries by code, in the order of the stages."""
+    found: dict[str, Entry] = {}
+    for stage, tables in _files():
+        for code, table in tables.items():
+            if code in found:
+                raise ValueError(f"{code} is explained twice, in {found[code].stage}.toml and {stage}.toml")
+            found[code] = _entry(code, stage, table)
+    return found
+
+
+def entry(code: str) -> Entry:
+    """The entry of a code; KeyError where there is none, which a test makes sure of."""
+    return entries()[code]
+
+
+@cache
+def knowledge_date() -> str:
+    """The day on which the newest entry was last verified, as ISO text."""
+    return max(one.verified for one in entries().values()).isoformat()
+
+
+def matches(pattern: Pattern, signs: Mapping[str, str]) -> bool:
+    """Whether every sign of the pattern is there: whole values, and `text` as a regular expression."""
+    return all(_holds(key, allowed, signs.get(key)) for key, allowed in pattern.items())
+
+
+def _holds(key: str, allowed: tuple[str, ...], value: str | None) -> bool:
+    if value is None:
+        return False
+    if key == "text":
+        return any(re.search(one, value, re.IGNORECASE | re.DOTALL) for one in allowed)
+    return value in allowed
+
+
+def _files() -> Iterator[tuple[Stage, Mapping[str, Any]]]:
+    folder = resources.files(__name__)
+    for stage in Stage:
+        file = folder / f"{stage}.toml"
+        if file.is_file():
+            yield stage, tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def _entry(code: str, stage: Stage, table: Mapping[str, Any]) -> Entry:
+    known = dict(table)
+    made = Entry(
+        code=code,
+        stage=stage,
+        title=known.pop("title"),
+        severity=Severity(known.pop("severity", "error")),
+        who=known.pop("who"),
+        verified=known.pop("verified"),
+        meaning=" ".join(known.pop("meaning").split()),
+        remedy=tuple(" ".join(step.split()) for step in known.pop("remedy")),
+        references=tuple(known.pop("references")),
+        match=tuple(_pattern(one) for one in _tables(known.pop("match", []))),
+        examples=tuple(
+            {key: str(value) for key, value in one.items()} for one in _tables(known.pop("example", []))
+        ),
+        decisive=known.pop("decisive", False),
+        transient=known.pop("transient", False),
+        providers=tuple(known.pop("providers", ())),
+        decided_by=Stage(known.pop("decided_by")) if "decided_by" in known else None,
+        where_refuted=Severity(known.pop("where_refuted", "notice")),
+        decide_by=" ".join(known.pop("decide_by", "").split()),
+    )
+    if known or made.who not in WHO:
+        raise ValueError(f"{stage}.toml: {code}: {', '.join(known) or made.who} is not known")
+    return made
+
+
+def _tables(value: Mapping[str, Any] | list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return value if isinstance(value, list) else [value]
+
+
+def _pattern(table: Mapping[str, Any]) -> Pattern:
+    return {
+        key: tuple(map(str, value)) if isinstance(value, list) else (str(value),)
+        for key, value in table.items()
+    }

@@ -1,0 +1,150 @@
+"""One profile's findings while its checks are judged: a cause is red exactly once (product.md section 3).
+
+The check states the expectation, the severity of the finding decides the colour. This is the one place where
+the two meet, so that exit status, `-x`, `--lf`, JUnit and verdict agree without special cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from smtp_preflight.diagnosis.predictions import Standing, standing
+from smtp_preflight.knowledge import Entry, entry
+from smtp_preflight.model import (
+    Alternative,
+    CheckResult,
+    Finding,
+    Outcome,
+    ReportedFinding,
+    Seen,
+    Severity,
+    Stage,
+)
+
+RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTICE: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFrame:
+    """A check before it is judged."""
+
+    id: str
+    stage: Stage
+    expected: str  # its docstring: the expectation in words
+
+
+class Ledger:
+    """Turns what checks tell into outcomes, in the order in which they run."""
+
+    def __init__(self, seen: Seen, *, warnings_fail: bool = False) -> None:
+        self._seen = seen
+        self._warnings_fail = warnings_fail
+        self._findings: dict[str, ReportedFinding] = {}
+        self._red: set[str] = set()
+
+    @property
+    def findings(self) -> tuple[ReportedFinding, ...]:
+        """Red ones first, then warnings, then notices; within each by stage, then as the checks ran."""
+        return tuple(
+            sorted(
+                self._findings.values(),
+                key=lambda one: (RANK[one.severity] + (one.waived is not None), one.stage.place),
+            )
+        )
+
+    def holds(self, check: CheckFrame, remark: Finding | None = None) -> CheckResult:
+        """The expectation holds; the remark says that it will not for long."""
+        return self.fails(check, remark) if remark else self._result(check, Outcome.PASSED)
+
+    def fails(self, check: CheckFrame, finding: Finding) -> CheckResult:
+        """The expectation does not hold, and this is why."""
+        told = self._reported(check, finding)
+        known = self._findings.get(told.id)
+        turns_red = told.severity is Severity.ERROR and not told.waived and told.id not in self._red
+        if known and not turns_red:
+            return self._blocked(check, known)
+        self._findings[told.id] = told
+        return self._result(check, self._colour(told), code=told.code)
+
+    def blocked(self, check: CheckFrame, finding: Finding, *, on_the_way: bool) -> CheckResult:
+        """What the check needs could not be asked; red only where nothing else is red for it."""
+        told = self._reported(check, finding)
+        if told.id in self._red:
+            return self._blocked(check, self._findings[told.id])
+        if on_the_way or (told.severity is Severity.ERROR and not told.waived):
+            self._findings[told.id] = replace(told, severity=Severity.ERROR, waived=None)
+            self._red.add(told.id)
+            return self._result(check, Outcome.FAILED, code=told.code)
+        return self._blocked(check, self._findings.setdefault(told.id, told))
+
+    def skipped(self, check: CheckFrame, reason: str) -> CheckResult:
+        """The question does not apply here."""
+        return self._result(check, Outcome.SKIPPED, reason=reason)
+
+    def broken(self, check: CheckFrame, reason: str) -> CheckResult:
+        """The check itself broke; that is our fault and says nothing of the mail."""
+        return self._result(check, Outcome.ERROR, reason=reason)
+
+    def _colour(self, told: ReportedFinding) -> Outcome:
+        if told.severity is Severity.NOTICE:
+            return Outcome.PASSED
+        if told.severity is Severity.WARNING or told.waived:
+            return Outcome.FAILED if self._warnings_fail else Outcome.WARNED
+        self._red.add(told.id)
+        return Outcome.FAILED
+
+    def _blocked(self, check: CheckFrame, by: ReportedFinding) -> CheckResult:
+        return self._result(check, Outcome.BLOCKED, code=by.code, blocked_by=by.id)
+
+    @staticmethod
+    def _result(
+        check: CheckFrame,
+        outcome: Outcome,
+        *,
+        code: str | None = None,
+        blocked_by: str | None = None,
+        reason: str | None = None,
+    ) -> CheckResult:
+        return CheckResult(check.id, check.stage, outcome, check.expected, code, blocked_by, reason)
+
+    def _reported(self, check: CheckFrame, finding: Finding) -> ReportedFinding:
+        """The finding in words, its severity after the profile's override, prediction and waiver."""
+        best = finding.causes[0]
+        known = entry(best.code)
+        place = standing(best.code, known.decided_by, check.stage, self._seen)
+        facts = {**best.facts, "subject": finding.subject}
+        return ReportedFinding(
+            id=finding.id,
+            code=best.code,
+            subject=finding.subject,
+            severity=self._severity(known, place),
+            certainty=best.certainty,
+            transient=known.transient,
+            waived=self._waiver(best.code, finding.subject),
+            stage=check.stage,
+            check=check.id,
+            who=known.who,
+            title=known.filled(known.title, facts),
+            expected=check.expected,
+            seen=best.facts.get("seen", ""),
+            meaning=known.filled(known.meaning, facts),
+            remedy=tuple(known.filled(step, facts) for step in known.remedy),
+            references=known.references,
+            alternatives=tuple(
+                Alternative(one.code, one.certainty, one.decide_by) for one in finding.causes[1:]
+            ),
+            predicted=place is Standing.UNDECIDED,
+        )
+
+    def _severity(self, known: Entry, place: Standing) -> Severity:
+        severity = self._seen.profile.severity.get(known.code, known.severity)
+        if place is Standing.REFUTED and severity is Severity.ERROR:
+            return known.where_refuted
+        return severity
+
+    def _waiver(self, code: str, subject: str) -> str | None:
+        day = self._seen.started.date()
+        for waiver in self._seen.profile.waivers:
+            if waiver.covers(code, subject, day):
+                return f"{waiver.reason} (until {waiver.until.isoformat()})"
+        return None

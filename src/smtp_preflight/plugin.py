@@ -1,0 +1,536 @@
+"""How the suite meets pytest: options, parameters, fixtures and hooks. They act on our checks only."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtp_preflight import __version__
+from smtp_preflight.evidence import AskingThread, BadRecording, Evidence
+from smtp_preflight.knowledge import entries, knowledge_date
+from smtp_preflight.ledger import CheckFrame
+from smtp_preflight.model import (
+    CheckResult,
+    Finding,
+    Outcome,
+    Profile,
+    Question,
+    ReportedFinding,
+    Seen,
+    Stage,
+    Until,
+)
+from smtp_preflight.outcome import Blocked, Explain, NotAsked, Remark
+from smtp_preflight.profile import ProfileError, find_profiles, load_profile, load_providers
+from smtp_preflight.reporting import publish, terminal
+from smtp_preflight.session import REACH, ProfileRun, read_recording
+
+PROFILES = Path("profiles")
+FAMILIES = ("ipv4", "ipv6")
+
+# What a profile itself names, and so a check can be parametrized by: the same in every worker, before any
+# question is asked.
+SUBJECTS: Mapping[str, Callable[[Profile], Sequence[str]]] = {
+    "family": lambda profile: FAMILIES,
+    "recipient": lambda profile: profile.recipients,
+}
+
+OUTCOMES: Mapping[Outcome, tuple[str, str]] = {  # pytest's category and letter
+    Outcome.PASSED: ("passed", "."),
+    Outcome.WARNED: ("warned", "W"),
+    Outcome.FAILED: ("failed", "F"),
+    Outcome.BLOCKED: ("blocked", "B"),
+    Outcome.SKIPPED: ("skipped", "s"),
+    Outcome.ERROR: ("error", "E"),
+}
+
+CHECK = pytest.StashKey[CheckFrame]()
+TOLD = pytest.StashKey[list[Finding]]()
+REMARKED = pytest.StashKey[list[Finding | None]]()
+SUITE = pytest.StashKey["Suite"]()
+
+
+class Suite:
+    """The profiles of this process, and the thread that asks about them."""
+
+    def __init__(self, config: pytest.Config, runs: Mapping[str, ProfileRun]) -> None:
+        self.runs = runs
+        self.config = config
+        self.summaries: dict[str, list[str]] = {}
+        self._thread: AskingThread | None = None
+        self._labs: list[Any] = []
+
+    def run_of(self, item: pytest.Item) -> ProfileRun:
+        """The profile a check belongs to."""
+        return self.runs[profile_of(item)]
+
+    def start(self, run: ProfileRun) -> ProfileRun:
+        """Begin to ask about a profile, once."""
+        if run.recording is None:
+            self._thread = self._thread or AskingThread()
+            if run.profile.lab and run.profile.written is None:
+                self._enter_lab(run)
+            run.start(self._thread)
+        return run
+
+    def _enter_lab(self, run: ProfileRun) -> None:
+        from smtp_preflight.lab import Lab  # the servers are needed, and installed, for lab profiles only
+
+        lab = Lab.start(run.profile.lab, self.config.getoption("fault"))
+        self._labs.append(lab)
+        run.enter_lab(lab.overlay(run.profile), lab.secrets())
+
+    def stop(self) -> None:
+        """Leave nothing behind."""
+        if self._thread is not None:
+            self._thread.stop()
+        for lab in self._labs:
+            lab.stop()
+
+
+# --- options -----------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of product.md section 2."""
+    group = parser.getgroup("smtp-preflight", "SMTP with OAuth2")
+    group.addoption(
+        "--profile",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="profiles/NAME.toml, a path to a .toml, or 'all'; repeatable",
+    )
+    group.addoption(
+        "--until",
+        choices=[str(one) for one in Until],
+        help="how far to go; default: the furthest the profile sets up",
+    )
+    group.addoption(
+        "--replay", metavar="FILE", help="judge the evidence of an old report.json again, offline"
+    )
+    group.addoption("--fault", metavar="CODE", help="break one thing in the embedded lab")
+    group.addoption(
+        "--report-dir", metavar="DIR", default="reports", help="where reports go (default: reports)"
+    )
+    group.addoption("--warnings-fail", action="store_true", help="what is only a warning fails the run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register a marker for every stage, so that ``-m tls`` selects it."""
+    for stage in Stage:
+        config.addinivalue_line("markers", f"{stage}: checks of stage {stage}")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Which suite, whose knowledge, which profiles."""
+    suite = config.stash.get(SUITE, None)
+    if suite is None:
+        return None
+    return f"smtp-preflight {__version__}, knowledge {knowledge_date()}, profiles: {', '.join(suite.runs)}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Read the profiles before anything else; what is no profile ends the run here (exit 4)."""
+    options = config.option
+    if not wants_checks(config):
+        if options.profile or options.replay:
+            raise pytest.UsageError(
+                "--profile and --replay need the checks: leave out the paths, or name checks/"
+            )
+        return
+    runs = replayed(config) if options.replay else loaded(config)
+    config.stash[SUITE] = Suite(config, runs)
+
+
+def wants_checks(config: pytest.Config) -> bool:
+    """Whether this call of pytest is to run checks of ours, rather than tests or a listing of options."""
+    asked_to_list = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+    if any(config.getoption(name, None) for name in asked_to_list):
+        return False
+    folder = checks_folder(config)
+    places = [(config.invocation_params.dir / arg.partition("::")[0]).resolve() for arg in config.args]
+    return any(place == folder or place in folder.parents or folder in place.parents for place in places)
+
+
+def checks_folder(config: pytest.Config) -> Path:
+    """Where the checks stand: beside the conftest.py that brought this plugin."""
+    return (config.rootpath / "checks").resolve()
+
+
+def loaded(config: pytest.Config) -> dict[str, ProfileRun]:
+    """The profiles named by ``--profile``; every bad one gets its line."""
+    names = config.option.profile
+    if not names:
+        known = ", ".join(sorted(one.stem for one in PROFILES.glob("*.toml"))) or "none yet"
+        raise pytest.UsageError(f"name a profile: pytest --profile=NAME (in profiles/: {known})")
+    providers = load_providers()
+    problems: list[str] = []
+    runs: dict[str, ProfileRun] = {}
+    try:
+        paths = find_profiles(names, PROFILES)
+    except ProfileError as problem:
+        raise pytest.UsageError(str(problem)) from None
+    for path in paths:
+        try:
+            profile = load_profile(path, providers)
+            check_codes(profile, path)
+            runs[profile.name] = run_for(config, profile)
+        except ProfileError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise pytest.UsageError(*problems)
+    return runs
+
+
+def check_codes(profile: Profile, path: Path) -> None:
+    """Every code that the profile waives or weighs is one that can be found."""
+    for key, codes in (
+        ("severity", profile.severity),
+        ("waivers", [one.code for one in profile.waivers]),
+    ):
+        for code in codes:
+            if code not in entries():
+                raise ProfileError(str(path), key, f"code {code!r}", "a cause code that knowledge explains")
+
+
+def run_for(config: pytest.Config, profile: Profile) -> ProfileRun:
+    """The run of one profile, as the options want it."""
+    fault = config.option.fault
+    if fault and not profile.lab:
+        raise ProfileError(profile.name, "--fault", fault, "a profile with a lab, demo say")
+    if fault:
+        from smtp_preflight.lab import FAULTS  # only lab profiles need the servers
+
+        able = sorted(code for code, one in FAULTS.items() if profile.lab in one.provider)
+        if fault not in able:
+            raise ProfileError(profile.name, "--fault", fault, f"one of {', '.join(able)}")
+    until = Until(config.option.until) if config.option.until else profile.furthest
+    if list(Until).index(until) > list(Until).index(profile.furthest):
+        raise ProfileError(
+            profile.name, "--until", until, f"{profile.furthest} at most, as the profile is set up"
+        )
+    return ProfileRun(profile, until=until, warnings_fail=config.option.warnings_fail)
+
+
+def replayed(config: pytest.Config) -> dict[str, ProfileRun]:
+    """The one profile of an old report."""
+    path = Path(config.option.replay)
+    try:
+        recording = read_recording(path)
+    except BadRecording as problem:
+        raise pytest.UsageError(str(problem)) from None
+    profile = recording.seen.profile
+    if config.option.profile not in ([], [profile.name]):
+        raise pytest.UsageError(
+            f"{path}: holds profile {profile.name}, not {', '.join(config.option.profile)}"
+        )
+    run = ProfileRun(
+        profile, until=recording.until, warnings_fail=config.option.warnings_fail, recording=recording
+    )
+    return {profile.name: run}
+
+
+# --- collection --------------------------------------------------------------------------------------------
+
+
+def is_check(item: pytest.Item) -> bool:
+    """Whether an item is one of our checks."""
+    return isinstance(item, pytest.Function) and isinstance(getattr(item.module, "STAGE", None), Stage)
+
+
+def profile_of(item: pytest.Item) -> str:
+    """The name of the profile a check is about."""
+    assert isinstance(item, pytest.Function)  # for the type checker; see is_check
+    return str(item.callspec.params["profile"])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every check, for every profile, and for everything the profile itself names."""
+    if (
+        not isinstance(getattr(metafunc.module, "STAGE", None), Stage)
+        or "profile" not in metafunc.fixturenames
+    ):
+        return
+    suite = metafunc.config.stash[SUITE]
+    named = [name for name in SUBJECTS if name in metafunc.fixturenames]
+    rows = [
+        (name, *values)
+        for name, run in suite.runs.items()
+        for values in _combinations([SUBJECTS[one](run.profile.as_written) for one in named])
+    ]
+    metafunc.parametrize(
+        ["profile", *named], rows, indirect=["profile"], scope="session", ids=["-".join(row) for row in rows]
+    )
+
+
+def _combinations(values: list[Sequence[str]]) -> list[tuple[str, ...]]:
+    if not values:
+        return [()]
+    return [(first, *rest) for first in values[0] for rest in _combinations(values[1:])]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order by profile and stage, leave out what lies beyond ``--until``, note what would be called for.
+
+    First of all plugins, so that what `-k`, `-m` or `--lf` take away later is known to be missing.
+    """
+    suite = config.stash.get(SUITE, None)
+    if suite is None:
+        return
+    kept: list[pytest.Item] = []
+    beyond: list[pytest.Item] = []
+    for item in items:
+        if is_check(item):
+            frame = _frame(item)
+            item.stash[CHECK] = frame
+            item.add_marker(str(frame.stage))
+            (kept if _wanted(suite.run_of(item), frame, config) else beyond).append(item)
+        else:
+            kept.append(item)
+    kept.sort(key=lambda item: _place(suite, item))
+    items[:] = kept
+    if beyond:
+        config.hook.pytest_deselected(items=beyond)
+
+
+def _place(suite: Suite, item: pytest.Item) -> tuple[int, float]:
+    """By profile, then by stage; with implicit TLS the handshake comes before the greeting."""
+    if CHECK not in item.stash:
+        return -1, 0
+    stage, name = item.stash[CHECK].stage, profile_of(item)
+    implicit = suite.runs[name].profile.smtp.tls == "implicit"
+    place = Stage.GREETING.place - 0.5 if implicit and stage is Stage.TLS else stage.place
+    return list(suite.runs).index(name), place
+
+
+def _frame(item: pytest.Item) -> CheckFrame:
+    assert isinstance(item, pytest.Function)  # for the type checker; see is_check
+    name = profile_of(item)
+    parameters = item.callspec.id.removeprefix(name).removeprefix("-")
+    test = f"{item.path.name}::{item.originalname}" + (f"[{parameters}]" if parameters else "")
+    expected = (item.function.__doc__ or item.originalname).strip().splitlines()[0]
+    return CheckFrame(test, item.module.STAGE, expected)
+
+
+def _wanted(run: ProfileRun, frame: CheckFrame, config: pytest.Config) -> bool:
+    """Whether a check lies within reach; what the profile's set-up calls for is noted on the way."""
+    if run.recording is not None and frame.id not in run.recording.selected:
+        return False
+    if frame.stage in REACH[run.profile.furthest]:
+        run.called_for[frame.id] = frame.stage
+    return frame.stage in REACH[run.until]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is selected now is what will be asked."""
+    suite = session.config.stash.get(SUITE, None)
+    if suite is None:
+        return
+    whole = not session.config.getoption("lf", False) and not any("::" in arg for arg in session.config.args)
+    folder = checks_folder(session.config)
+    given = [(session.config.invocation_params.dir / arg).resolve() for arg in session.config.args]
+    whole = whole and any(place == folder or place in folder.parents for place in given)
+    for run in suite.runs.values():
+        run.whole = whole
+    for item in session.items:
+        if CHECK in item.stash:
+            frame, run = item.stash[CHECK], suite.run_of(item)
+            run.selected[frame.id] = frame
+            run.wants.extend(questions_of(item))
+
+
+def questions_of(item: pytest.Item) -> Iterator[Callable[[Profile], Iterable[Question]]]:
+    """The questions behind the fixtures a check asks for, directly or through others.
+
+    As functions of the profile, for a lab changes its hosts before anything is asked.
+    """
+    assert isinstance(item, pytest.Function)  # for the type checker; see is_check
+    parameters = item.callspec.params
+    for definitions in item._fixtureinfo.name2fixturedefs.values():
+        for questions in getattr(definitions[-1].func, "__asks__", ()):
+            yield functools.partial(questions, parameters)
+
+
+# --- the run -----------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Ask about all profiles at once; a worker of xdist waits for a profile's first check instead."""
+    suite = session.config.stash.get(SUITE, None)
+    if suite is None or session.config.option.collectonly or not _runs_checks_itself(session.config):
+        return
+    if hasattr(session.config, "workerinput"):
+        return
+    for run in suite.runs.values():
+        if run.judged:
+            suite.start(run)
+
+
+def _runs_checks_itself(config: pytest.Config) -> bool:
+    """Whether checks run in this process, rather than in workers of xdist."""
+    return hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
+
+
+@pytest.fixture(scope="session")
+def profile_run(request: pytest.FixtureRequest, profile: Profile) -> ProfileRun:
+    """The run of the profile under judgement; its asking begins here where it has not yet."""
+    suite = request.config.stash[SUITE]
+    return suite.runs[profile.name]
+
+
+@pytest.fixture(scope="session")
+def profile(request: pytest.FixtureRequest) -> Profile:
+    """The profile under judgement, as it was asked about."""
+    suite = request.config.stash[SUITE]
+    return suite.start(suite.runs[request.param]).profile
+
+
+@pytest.fixture(scope="session")
+def evidence(profile_run: ProfileRun) -> Evidence:
+    """Everything that was seen of the profile; closed."""
+    return profile_run.evidence
+
+
+@pytest.fixture(scope="session")
+def seen(evidence: Evidence) -> Seen:
+    """What a ``why_…`` looks at."""
+    return evidence.seen
+
+
+@pytest.fixture
+def explain(request: pytest.FixtureRequest) -> Explain:
+    """Give a failing assertion its causes."""
+
+    def explain(finding: Finding) -> str:
+        request.node.stash[TOLD] = [finding]
+        return finding.code
+
+    return explain
+
+
+@pytest.fixture
+def remark(request: pytest.FixtureRequest) -> Remark:
+    """Say of an expectation that holds that it will not for long; the first remark counts."""
+    request.node.stash[REMARKED] = []
+
+    def remark(finding: Finding | None) -> None:
+        if finding is not None:
+            request.node.stash[REMARKED].append(finding)
+
+    return remark
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn what a check told into its outcome; everything else stays pytest's."""
+    report = yield
+    if CHECK in item.stash and call.when in ("setup", "call"):
+        result = _judge(item, call, report)
+        if result is not None:
+            run = item.config.stash[SUITE].run_of(item)
+            _show(report, run.record(result, call.duration), run, item)
+    return report
+
+
+def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> CheckResult | None:
+    """What became of the check; nothing where its set-up went well and it is still to be called."""
+    frame, run = item.stash[CHECK], item.config.stash[SUITE].run_of(item)
+    raised = call.excinfo.value if call.excinfo else None
+    if raised is None:
+        if call.when == "setup":
+            return None
+        remarks = item.stash.get(REMARKED, None) or [None]
+        return run.ledger.holds(frame, remarks[0])
+    if isinstance(raised, Blocked):
+        return run.ledger.blocked(frame, raised.finding, on_the_way=raised.on_the_way)
+    if isinstance(raised, AssertionError) and TOLD in item.stash:
+        return run.ledger.fails(frame, item.stash[TOLD][0])
+    if isinstance(raised, pytest.skip.Exception):
+        return run.ledger.skipped(frame, str(raised))
+    if isinstance(raised, KeyboardInterrupt):
+        return None
+    return run.ledger.broken(frame, str(raised) if isinstance(raised, NotAsked) else type(raised).__name__)
+
+
+class Told:
+    """A finding as pytest shows a failure: its title in the summary, its words in full."""
+
+    def __init__(self, place: str, finding: ReportedFinding) -> None:
+        self.reprcrash = self
+        self.path, self.lineno = place, 0
+        self.message = f"{finding.code}: {finding.title}"
+        self._lines = terminal.finding_lines(finding)
+
+    def toterminal(self, writer: Any) -> None:
+        """Write the finding, line by line."""
+        for line in self._lines:
+            writer.line(line)
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines)
+
+
+def _show(report: pytest.TestReport, result: CheckResult, run: ProfileRun, item: pytest.Item) -> None:
+    """Give pytest's report the outcome, and the words where there are any."""
+    report.preflight = {"outcome": str(result.outcome), "code": result.code}  # type: ignore[attr-defined] # ours
+    if result.outcome is Outcome.FAILED:
+        finding = next(
+            one for one in run.ledger.findings if one.code == result.code and one.check == result.id
+        )
+        report.outcome, report.longrepr = "failed", Told(item.nodeid, finding)  # type: ignore[assignment] # duck-typed
+    elif result.outcome is Outcome.BLOCKED:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), 0, f"blocked by {result.code}")
+    elif result.outcome in (Outcome.PASSED, Outcome.WARNED):
+        report.outcome, report.longrepr = "passed", None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """The letters and words of product.md section 3."""
+    told = getattr(report, "preflight", None)
+    if told is None:
+        return None
+    category, letter = OUTCOMES[Outcome(told["outcome"])]
+    word = f"BLOCKED by {told['code']}" if category == "blocked" else category.upper()
+    return category, letter, word
+
+
+# --- reports -----------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the reports of every profile that was judged in this process."""
+    suite = session.config.stash.get(SUITE, None)
+    if suite is None or session.config.option.collectonly or not _runs_checks_itself(session.config):
+        return
+    folder = Path(session.config.option.report_dir)
+    for run in suite.runs.values():
+        if run.judged and run.started:
+            finished = run.finish()
+            place = publish(finished, folder)
+            suite.summaries[run.profile.name] = terminal.summary_lines(finished, place)
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["smtp_preflight"] = json.dumps(suite.summaries)
+    suite.stop()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The last thing on the screen: verdict, cause, remedy, and where the report is."""
+    suite = config.stash.get(SUITE, None)
+    for name, lines in (suite.summaries if suite else {}).items():
+        terminalreporter.section(f"smtp-preflight: {name}")
+        for line in lines:
+            terminalreporter.line(line)

@@ -1,0 +1,1 @@
+"""Ask the network, once and bounded; record, never judge."""

@@ -1,0 +1,296 @@
+"""Secrets: where they are kept, how they are read, and how they stay out of everything that is shown.
+
+A profile holds references (``SecretRef``); ``resolve`` turns one into a ``Secret``, which shows its origin
+and never its value. A profile's ``Wallet`` keeps what was resolved or granted, and takes it out of foreign
+text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import IO, NoReturn
+from urllib.parse import quote, quote_plus
+
+from smtp_preflight.model import SecretRef
+
+MOST_BYTES = 64 * 1024
+"""More than this is no secret but the wrong file, or a command that does not stop."""
+
+SHORTEST_REDACTED = 6
+"""Characters; shorter values would black out ordinary words."""
+
+REDACTED = "<redacted>"
+
+
+class SecretProblem(Exception):
+    """Why a secret could not be read, in words that hold nothing of its content."""
+
+
+class Secret:
+    """A value that only ``reveal`` shows; whatever prints, formats or serialises it gets its origin."""
+
+    __slots__ = ("_value", "origin")
+
+    _value: str
+    origin: str
+
+    def __init__(self, value: str, origin: str) -> None:
+        object.__setattr__(self, "_value", value)
+        object.__setattr__(self, "origin", origin)
+
+    def reveal(self) -> str:
+        """Return the value, for the wire and nothing else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"<Secret {self.origin}>"
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Secret does not change; {name} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a Secret does not change; {name} cannot be deleted")
+
+    def __getstate__(self) -> NoReturn:
+        # pickle and copy both ask for the state: neither may get at the value.
+        raise TypeError("a Secret cannot be pickled or copied")
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+def resolve(ref: SecretRef, *, limit_s: float = 10) -> Secret:
+    """Read the secret a reference names; blocks, for ``limit_s`` seconds at most.
+
+    One trailing line end is taken off, as editors and commands add it; anything else is part of the value.
+    Raises SecretProblem where nothing can be read, or nothing is in it.
+    """
+    if ref.kind not in _READERS:
+        raise SecretProblem(f"{ref} can only be read while its lab runs")
+    value = _without_line_end(_within(limit_s, lambda: _READERS[ref.kind](ref.place, limit_s)))
+    if not value:
+        raise SecretProblem(f"{_named(ref)} is empty")
+    if not _is_unicode(value):
+        raise SecretProblem(f"{_named(ref)} is not UTF-8 text")
+    return Secret(value, f"{ref.kind}:{ref.place[0]}" if ref.kind == "command" else str(ref))
+
+
+def _named(ref: SecretRef) -> str:
+    """Name a reference in a sentence; of a command its first word, for the others may be private."""
+    words = {
+        "env": "environment variable {0}",
+        "file": "file {0}",
+        "command": "the output of command {0}",
+        "keyring": "the keyring's entry for {0}",
+        "stdin": "standard input",
+    }
+    return words[ref.kind].format(*ref.place)
+
+
+def _within(limit_s: float, read: Callable[[], str]) -> str:
+    """Run ``read`` in a daemon thread: a keyring that asks its user, or an idle pipe, cannot be cancelled."""
+    values: list[str] = []
+    problems: list[SecretProblem] = []
+
+    def work() -> None:
+        try:
+            values.append(read())
+        except SecretProblem as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=work, name="secret", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if problems:
+        raise SecretProblem(str(problems[0])) from None
+    if thread.is_alive():
+        raise SecretProblem(f"no answer within {limit_s:g} s")
+    if not values:
+        raise RuntimeError("reading a secret broke; the traceback of its thread says where")
+    return values[0]
+
+
+def _from_env(place: tuple[str, ...], _limit_s: float) -> str:
+    value = os.environ.get(place[0])
+    if value is None:
+        raise SecretProblem(f"environment variable {place[0]} is not set")
+    return value
+
+
+def _from_file(place: tuple[str, ...], _limit_s: float) -> str:
+    try:
+        with Path(place[0]).open("rb") as file:
+            return _text(_bounded(file, f"file {place[0]}"), f"file {place[0]}")
+    except FileNotFoundError:
+        raise SecretProblem(f"file {place[0]} does not exist") from None
+    except OSError as problem:
+        raise SecretProblem(f"file {place[0]} cannot be read: {problem.strerror}") from None
+
+
+def _from_command(place: tuple[str, ...], limit_s: float) -> str:
+    """Run the command with nothing to read; what it writes to its standard error is not looked at."""
+    name = f"command {place[0]}"
+    try:
+        process = subprocess.Popen(  # noqa: S603 - words of the profile's author, run without a shell
+            place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+    except FileNotFoundError:
+        raise SecretProblem(f"{name} does not exist") from None
+    except OSError as problem:
+        raise SecretProblem(f"{name} cannot be started: {problem.strerror}") from None
+    output = _output(process, f"the output of {name}", limit_s)
+    if process.returncode:
+        raise SecretProblem(f"{name} ended with exit status {process.returncode}")
+    return _text(output, f"the output of {name}")
+
+
+def _output(process: subprocess.Popen[bytes], name: str, limit_s: float) -> bytes:
+    """Read all that a process writes; kill it when that is too much, or takes too long."""
+    assert process.stdout is not None
+    # A second later than whoever waits for us, so that it is always they who say why.
+    alarm = threading.Timer(limit_s + 1, process.kill)
+    alarm.daemon = True
+    alarm.start()
+    with process:
+        try:
+            return _bounded(process.stdout, name)
+        except SecretProblem:
+            process.kill()
+            raise
+        finally:
+            process.stdout.close()
+            process.wait()
+            alarm.cancel()
+
+
+def _from_keyring(place: tuple[str, ...], _limit_s: float) -> str:
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        raise SecretProblem("keyring is not installed: pip install 'smtp-preflight[keyring]'") from None
+    service, user = place
+    try:
+        value = keyring.get_password(service, user)
+    except KeyringError as problem:
+        raise SecretProblem(f"the keyring cannot be read: {type(problem).__name__}") from None
+    if value is None:
+        raise SecretProblem(f"the keyring has no entry for {service}, user {user}")
+    return value
+
+
+def _from_stdin(_place: tuple[str, ...], _limit_s: float) -> str:
+    with _STDIN_LOCK:
+        return _text(_standard_input(), "standard input")
+
+
+_STDIN_LOCK = threading.Lock()
+
+
+@cache
+def _standard_input() -> bytes:
+    """Everything on standard input, which can be read only once, for whoever asks."""
+    if sys.stdin is None:
+        raise SecretProblem("there is no standard input")
+    try:
+        return _bounded(sys.stdin.buffer, "standard input")
+    except (OSError, ValueError):  # what pytest puts in its place raises the first, a closed one the second
+        raise SecretProblem("standard input cannot be read; under pytest that takes -s") from None
+
+
+_READERS: Mapping[str, Callable[[tuple[str, ...], float], str]] = {
+    "env": _from_env,
+    "file": _from_file,
+    "command": _from_command,
+    "keyring": _from_keyring,
+    "stdin": _from_stdin,
+}
+
+
+def _bounded(source: IO[bytes], name: str) -> bytes:
+    content = source.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise SecretProblem(f"{name} is larger than {MOST_BYTES // 1024} KiB")
+    return content
+
+
+def _text(content: bytes, name: str) -> str:
+    """Decode UTF-8; a byte order mark, as some editors write it, is no part of the value."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SecretProblem(f"{name} is not UTF-8 text") from None
+
+
+def _without_line_end(value: str) -> str:
+    return value.removesuffix("\n").removesuffix("\r") if value.endswith("\n") else value
+
+
+def _is_unicode(value: str) -> bool:
+    """Whether it can be sent: bytes in the environment that are not UTF-8 arrive as lone surrogates."""
+    return not any("\ud800" <= one <= "\udfff" for one in value)
+
+
+# --- keeping -----------------------------------------------------------------------------------------------
+
+
+class Wallet:
+    """The secrets of one profile while it runs, by the profile's oauth keys; in memory and nowhere else."""
+
+    __slots__ = ("_forms", "_pattern", "_secrets")
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, Secret] = {}
+        self._forms: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def put(self, key: str, secret: Secret) -> None:
+        """Hold a secret; one that it replaces stays redacted."""
+        self._secrets[key] = secret
+        if len(secret.reveal()) >= SHORTEST_REDACTED:
+            self._forms.update(_forms(secret.reveal()))
+            longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def get(self, key: str) -> Secret | None:
+        """Return the secret held under the key, if there is one."""
+        return self._secrets.get(key)
+
+    def redact(self, text: str) -> str:
+        """Replace every value that was ever held here, however it is encoded, by ``<redacted>``."""
+        return self._pattern.sub(REDACTED, text) if self._pattern else text
+
+    def __repr__(self) -> str:
+        return f"<Wallet {', '.join(sorted(self._secrets)) or 'empty'}>"
+
+
+def _forms(value: str) -> set[str]:
+    """Every shape in which a value can come back: as it is, in a URL, in JSON, in base64."""
+    percent = {quote(value, safe=""), quote(value), quote_plus(value)}
+    lower = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), one) for one in percent}
+    in_base64 = set(_base64_forms(value.encode()))
+    in_base64url = {form.translate(str.maketrans("+/", "-_")) for form in in_base64}
+    return {value, json.dumps(value)[1:-1], *percent, *lower, *in_base64, *in_base64url}
+
+
+def _base64_forms(value: bytes) -> Iterator[str]:
+    """Its base64 alone, and wherever it may begin inside a larger whole, as in ``Basic`` and ``XOAUTH2``.
+
+    Three bytes become four characters, so there are three alignments; at the edges of a larger whole the
+    characters that also hold bits of a neighbour are left out.
+    """
+    yield base64.b64encode(value).rstrip(b"=").decode()
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + value).decode()
+        inner = encoded[(before * 4 + 2) // 3 : (before + len(value)) // 3 * 4]
+        if len(inner) >= SHORTEST_REDACTED:
+            yield inner

@@ -1,0 +1,27 @@
+"""Until when everything lasts: pure, from the profile and what was seen."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from smtp_preflight.model import Deadline, Seen, TlsHandshake
+
+
+def deadlines(seen: Seen) -> tuple[Deadline, ...]:
+    """Everything that ends, the nearest first."""
+    return tuple(sorted(_all(seen), key=lambda one: one.date))
+
+
+def _all(seen: Seen) -> Iterator[Deadline]:
+    today = seen.started.date()
+    if (ends := seen.profile.oauth.secret_expires) is not None:
+        what = "certificate" if seen.profile.oauth.certificate else "client_secret"
+        yield _deadline(what, ends, today, "profile")
+    tls = seen.get(TlsHandshake)
+    if tls and tls.leaf:
+        yield _deadline("server_certificate", tls.leaf.not_after.date(), today, "the certificate shown")
+
+
+def _deadline(what: str, ends: dt.date, today: dt.date, based_on: str) -> Deadline:
+    return Deadline(what, ends, (ends - today).days, based_on)

@@ -1,0 +1,144 @@
+"""Every cause is explained, can be reached, and recognises its own example."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+import smtp_preflight
+from smtp_preflight.diagnosis.rank import Signs, rank
+from smtp_preflight.knowledge import WHO, Entry, entries, knowledge_date, matches
+from smtp_preflight.lab import FAULTS
+from smtp_preflight.model import Certainty, Stage
+
+SOURCE = Path(smtp_preflight.__file__).parent
+
+# Codes that are set where nothing matches, or by code that has found them without signs.
+SET_BY_CODE = frozenset({"unexplained"})
+
+# What the text of an entry may ask to be filled in: settings, and what was seen (diagnosis/signs.py).
+SETTINGS = {
+    "provider", "host", "port", "tls_mode", "mailbox", "sender", "tenant", "client_id", "scope",
+    "token_endpoint", "profile", "preset_host", "preset_port",
+}  # fmt: skip
+SEEN = {
+    "dns_answer", "system_answer", "tcp_attempts", "greeting_seen", "starttls_seen", "tls_seen", "tls_version",
+    "cert_issuer", "cert_names", "cert_not_before", "cert_not_after", "cert_key", "cert_signature",
+    "chain_length", "now", "secret_key", "secret_reference", "secret_problem",
+}  # fmt: skip
+
+every_entry = pytest.mark.parametrize("entry", entries().values(), ids=lambda one: one.code)
+
+
+def texts(entry: Entry) -> tuple[str, ...]:
+    return (entry.title, entry.meaning, *entry.remedy, entry.decide_by)
+
+
+@every_entry
+def test_entry_is_complete(entry: Entry) -> None:
+    """An explanation says what is wrong, who can act, what to do, and where that is written."""
+    assert entry.title
+    assert not entry.title.endswith(".")
+    assert entry.who in WHO
+    assert len(entry.meaning) > 80
+    assert entry.remedy
+    assert entry.references
+    assert all(re.match(r"RFC \d+|https://", one) for one in entry.references)
+    assert entry.verified <= dt.date.fromisoformat(knowledge_date())
+
+
+@every_entry
+def test_entry_that_is_not_decisive_says_how_to_decide(entry: Entry) -> None:
+    """Where something else may show the same signs, the entry names the look that would tell."""
+    assert entry.decisive or entry.decide_by or entry.code in SET_BY_CODE
+
+
+@every_entry
+def test_placeholders_are_known(entry: Entry) -> None:
+    """No text waits for a value that nobody provides, and braces are balanced."""
+    named = {
+        name for text in texts(entry) for _, name, _, _ in string.Formatter().parse(text) if name is not None
+    }
+    assert named <= SETTINGS | SEEN
+
+
+@every_entry
+def test_code_is_snake_case(entry: Entry) -> None:
+    """Codes appear in histories of runs; that they are unique is what the reader of the files enforces."""
+    assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", entry.code)
+
+
+@every_entry
+def test_entry_can_be_reached(entry: Entry) -> None:
+    """Either signs lead to it, with an example of them, or code does, and the list above says so."""
+    assert (bool(entry.match) and bool(entry.examples)) != (entry.code in SET_BY_CODE)
+
+
+@every_entry
+def test_patterns_compile(entry: Entry) -> None:
+    """A pattern that does not compile would only be found out by the first text it is tried on."""
+    assert all(re.compile(text) for one in entry.match for text in one.get("text", ()))
+
+
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [(one.code, number) for one in entries().values() for number in range(len(one.examples))],
+)
+def test_example_is_recognised_as_its_own(code: str, number: int) -> None:
+    """An explanation that no longer matches its own example is wrong."""
+    entry = entries()[code]
+    assert rank(Signs(common=entry.examples[number]), entry.stage)[0].code == code
+
+
+@pytest.mark.parametrize("code", [one.code for one in entries().values() if one.decisive])
+def test_decisive_entry_comes_out_certain(code: str) -> None:
+    """An entry that claims that nothing else shows its signs is alone with one of its own examples."""
+    entry = entries()[code]
+    first = [rank(Signs(common=example), entry.stage)[0] for example in entry.examples]
+    assert Certainty.CERTAIN in {cause.certainty for cause in first}
+
+
+@pytest.mark.parametrize("code", [one.code for one in entries().values() if not one.decisive])
+def test_other_entries_are_never_certain(code: str) -> None:
+    """Without that claim, the best there is to say is likely."""
+    entry = entries()[code]
+    found = [rank(Signs(common=example), entry.stage)[0] for example in entry.examples]
+    assert Certainty.CERTAIN not in {cause.certainty for cause in found}
+
+
+def test_every_code_in_the_source_is_explained() -> None:
+    """What diagnosis names by itself has an entry."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.glob("diagnosis/*.py"))
+    named = set(re.findall(r"""(?:\bCause\(\s*|\bentry\(\s*|\bcode=\s*)"([a-z0-9_]+)\"""", text))
+    assert named
+    assert named <= set(entries())
+
+
+def test_every_fault_of_the_lab_is_explained() -> None:
+    """What the lab can break, the suite can name."""
+    assert set(FAULTS) <= set(entries())
+
+
+def test_nothing_known_is_unexplained() -> None:
+    """Signs that match no entry are answered with the facts and without a guess."""
+    (cause,) = rank(
+        Signs(common={"smtp_code": "299", "text": "no such thing"}, facts={"host": "h"}), Stage.AUTH
+    )
+    assert (cause.code, cause.certainty, cause.facts) == ("unexplained", Certainty.POSSIBLE, {"host": "h"})
+
+
+def test_text_is_a_pattern_and_all_else_is_whole() -> None:
+    """Text is searched without regard to case; other signs are compared from end to end."""
+    assert matches({"text": ("sent items",)}, {"text": "your SENT ITEMS are full"})
+    assert not matches({"smtp_code": ("53",)}, {"smtp_code": "535"})
+    assert not matches({"smtp_code": ("535",)}, {})
+
+
+def test_unknown_values_show_their_name() -> None:
+    """A remedy is never half a sentence, even where a value is not known."""
+    entry = entries()["host_name_wrong"]
+    assert entry.filled("`nslookup {preset_host}`", {}) == "`nslookup <preset host>`"
