@@ -380,6 +380,25 @@ def _runs_checks_itself(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep a profile in one worker, whatever ``--dist`` says."""
+    suite = config.stash.get(SUITE, None)
+    if suite is None:
+        return None
+    from smtp_preflight.spread import ProfileScheduling  # xdist is there whenever this hook is called
+
+    return ProfileScheduling(config, suite.runs, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over the last words of a worker; only JSON crosses processes."""
+    suite = node.config.stash.get(SUITE, None)
+    if suite is not None:
+        suite.summaries.update(json.loads(getattr(node, "workeroutput", {}).get("smtp_preflight", "{}")))
+
+
 @pytest.fixture(scope="session")
 def profile_run(request: pytest.FixtureRequest, profile: Profile) -> ProfileRun:
     """The run of the profile under judgement; its asking begins here where it has not yet."""
@@ -458,9 +477,11 @@ def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
         return run.ledger.fails(frame, item.stash[TOLD][0])
     if isinstance(raised, pytest.skip.Exception):
         return run.ledger.skipped(frame, str(raised))
+    if isinstance(raised, NotAsked) and run.evidence.seen.cut_short:
+        return run.ledger.skipped(frame, str(raised))
     if isinstance(raised, KeyboardInterrupt):
         return None
-    return run.ledger.broken(frame, str(raised) if isinstance(raised, NotAsked) else type(raised).__name__)
+    return run.ledger.broken(frame, type(raised).__name__)
 
 
 class Told:
@@ -483,6 +504,8 @@ class Told:
 
 def _show(report: pytest.TestReport, result: CheckResult, run: ProfileRun, item: pytest.Item) -> None:
     """Give pytest's report the outcome, and the words where there are any."""
+    if result.outcome is Outcome.ERROR:
+        return
     report.preflight = {"outcome": str(result.outcome), "code": result.code}  # type: ignore[attr-defined] # ours
     if result.outcome is Outcome.FAILED:
         finding = next(
@@ -492,6 +515,8 @@ def _show(report: pytest.TestReport, result: CheckResult, run: ProfileRun, item:
     elif result.outcome is Outcome.BLOCKED:
         report.outcome = "skipped"
         report.longrepr = (str(item.path), 0, f"blocked by {result.code}")
+    elif result.outcome is Outcome.SKIPPED:
+        report.outcome, report.longrepr = "skipped", (str(item.path), 0, f"Skipped: {result.reason}")
     elif result.outcome in (Outcome.PASSED, Outcome.WARNED):
         report.outcome, report.longrepr = "passed", None
 

@@ -247,6 +247,15 @@ def _name_server(value: str) -> str:
     return value
 
 
+def _distinct(values: list[str]) -> list[str]:
+    """Accept each address once: a check and its finding are known by it."""
+    folded = [value.lower() for value in values]
+    for value in folded:
+        if folded.count(value) > 1:
+            raise _wrong(f"{_quoted(value)} twice", "each recipient once")
+    return values
+
+
 def _public_params(value: dict[str, str]) -> dict[str, str]:
     """Accept what a browser's address bar may show."""
     for key in value:
@@ -268,7 +277,7 @@ def _code(value: str) -> str:
 
 def _not_blank(value: str) -> str:
     if not value.strip():
-        raise _wrong("an empty text", "some words")
+        raise _wrong("an empty text", "at least one word")
     return value
 
 
@@ -283,7 +292,7 @@ _Host = Annotated[str, AfterValidator(_ascii)]
 _Https = Annotated[str, AfterValidator(_https_url)]
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S)]
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, le=36500)]
 _Code = Annotated[str, AfterValidator(_code)]
 _Text = Annotated[str, AfterValidator(_not_blank)]
 _Stem = Annotated[str, AfterValidator(_stem)]
@@ -353,7 +362,9 @@ class _ExpectTable(_Table):
 
 class _SendTable(_Table):
     sender: _Address | None = None
-    to: Annotated[list[_Address], Field(min_length=1)] | None = None
+    to: Annotated[list[_Address], Field(min_length=1, max_length=100), AfterValidator(_distinct)] | None = (
+        None
+    )
 
 
 class _DeliveryTable(_Table):
@@ -503,7 +514,8 @@ def _base(base: str, documents: Sequence[_Document]) -> _Document:
     chain = _Chain((documents[-1],))
     path = documents[-1].path.parent / f"{base}.toml"
     if not STEM.fullmatch(base) or not path.is_file():
-        raise chain.error(("extends",), _quoted(base), _one_of(_names_in(path.parent)))
+        known = [name for name in _names_in(documents[-1].path.parent) if name != documents[-1].path.stem]
+        raise chain.error(("extends",), _quoted(base), _one_of(known, base))
     if path in [one.path for one in documents]:
         names = " → ".join([*(one.path.stem for one in documents), base])
         raise chain.error(("extends",), f"a circle ({names})", "a profile that does not lead back here")
@@ -537,9 +549,9 @@ def _toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as problem:
         place = _PLACE_IN_TOML.fullmatch(str(problem))
         where = f"at {place[2]} ({place[1]})" if place else f"({problem})"
-        raise error(f"broken TOML {where}", "a TOML file") from None
-    except RecursionError:
-        raise error("tables or lists nested too deeply", "a profile") from None
+        raise error(f"broken TOML {where}", "TOML, in which text stands in quotes") from None
+    except (RecursionError, ValueError):  # too deep, or a number of thousands of digits
+        raise error("TOML beyond all measure", "a profile") from None
 
 
 def _with_control_characters(value: Any, loc: Loc = ()) -> Iterator[Loc]:
@@ -601,6 +613,14 @@ _MISSING: Mapping[str | int, str] = {
     "until": "the waiver's last day, such as 2027-03-31",
 }
 
+_ALSO_CALLED: Mapping[str, str] = {
+    "gmail": "google",
+    "hotmail": "outlook_personal",
+    "office365": "microsoft365",
+    "m365": "microsoft365",
+    "outlook": "outlook_personal",
+}
+
 _WANTED: Mapping[str, str] = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -613,6 +633,7 @@ _WANTED: Mapping[str, str] = {
     "literal_error": "one of {expected}",
     "enum": "one of {expected}",
     "too_short": "at least one",
+    "too_long": "at most {max_length}",
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "{ge:g} or more",
     "less_than_equal": "at most {le:g}",
@@ -673,17 +694,18 @@ def _shown(value: object) -> str:
             return "a table"
         case list():
             return "a list" if value else "an empty list"
+        case int() if abs(value) > 10**18:
+            return "an enormous number"
         case _:
             return str(value)
 
 
-def _one_of(words: Sequence[str]) -> str:
-    return f"one of {', '.join(words)}" if words else "one that exists"
-
-
-def _nearest(word: str, words: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, words, 1)
-    return f"; did you mean {near[0]}?" if near else ""
+def _one_of(words: Sequence[str], word: str = "") -> str:
+    """List what is known, a screenful at most, and which of it comes nearest to the word."""
+    near = [_ALSO_CALLED[word]] if word in _ALSO_CALLED else difflib.get_close_matches(word, words, 1)
+    listed = ", ".join(words[:30]) + (f" and {len(words) - 30} more" if len(words) > 30 else "")
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"one of {listed}{hint}" if words else "one that exists"
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -703,8 +725,7 @@ def load_profile(path: Path, providers: Mapping[str, Provider]) -> Profile:
     file = _parsed(chain, path.stem)
     for key, name in (("provider", file.provider), ("lab", file.lab)):
         if name is not None and name not in providers:
-            wanted = _one_of(list(providers)) + _nearest(name, list(providers))
-            raise chain.error((key,), _quoted(name), wanted)
+            raise chain.error((key,), _quoted(name), _one_of(list(providers), name))
     provider = providers[file.provider]
     _check_required(chain, file, provider)
     return _Assembly(file, provider).profile(path.stem)
@@ -870,8 +891,7 @@ def _files_named(name: str, folder: Path) -> list[Path]:
         return _files_of_all(folder)
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
-        known = _names_in(folder)
-        wanted = f"{_one_of(known)}, or a path to a .toml file{_nearest(Path(name).stem, known)}"
+        wanted = f"a path to a .toml file, or {_one_of(_names_in(folder), Path(name).stem)}"
         raise ProfileError(short(name, 60), "", "no such profile", wanted)
     _check_stem(path)
     return [path]
@@ -988,7 +1008,7 @@ def _built(name: str, settings: Mapping[str, Setting], providers: Mapping[str, P
         return _PROFILES.validate_python(content)
     except ValidationError as problem:
         loc = problem.errors(include_url=False)[0]["loc"]
-        raise ProfileError(name, _dotted(loc), "an unreadable setting", "what settings_of wrote") from None
+        raise ProfileError(name, _dotted(loc), "an unreadable setting", "one as a run writes it") from None
 
 
 def _section_from(section: str, values: Mapping[str, Any]) -> dict[str, Any]:

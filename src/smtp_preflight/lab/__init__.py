@@ -76,24 +76,23 @@ class Lab:
         self._manner = _MANNERS[provider]
         self._folder = tempfile.TemporaryDirectory(prefix="smtp-preflight-lab-")
         authority = Authority(Path(self._folder.name))
-        identity = self._manner.identity
-        seed = identity.new_refresh_token()
         self._world = World(
             conditions=conditions,
             wording=self._manner.wording,
             mint=Mint(),
-            client_secret=identity.new_secret(),
-            refresh_tokens={seed},
+            client_secret=self._manner.identity.new_secret(),
             audiences=self._manner.audiences,
             permissions=self._manner.permissions,
         )
-        self._secrets = {
-            "client_secret": Secret(self._world.client_secret, "lab:client_secret"),
-            "refresh_token": Secret(seed, "lab:refresh_token"),
-        }
         self._ca_file = authority.ca_file
         self._sockets = _Sockets.bound()
-        self._identity = identity(self._world, f"https://{LOGIN_HOST}:{port_of(self._sockets.http)}")
+        self._identity = self._manner.identity(
+            self._world, f"https://{LOGIN_HOST}:{port_of(self._sockets.http)}"
+        )
+        self._secrets = {
+            "client_secret": Secret(self._world.client_secret, "lab:client_secret"),
+            "refresh_token": Secret(self._identity.new_refresh_token(), "lab:refresh_token"),
+        }
         self._names = NameServer(self._world)
         self._servers = _Servers(
             self._sockets,

@@ -208,7 +208,7 @@ class Entra(IdentityProvider):
         answer = self._answer(order)
         return answer | {
             "scope": " ".join([order.scope, *extra]),
-            "refresh_token": self.another_refresh_token(),
+            "refresh_token": self.new_refresh_token(),
         }
 
     def grant_to_application(self, form: Mapping[str, str]) -> Mapping[str, Any]:

@@ -128,9 +128,7 @@ class Plain(Google):
 
     def redeem_refresh_token(self, form: Mapping[str, str]) -> Mapping[str, Any]:
         """A token on behalf of the user, and a further refresh token."""
-        return self._answer({"upn": self.world.account.mailbox}) | {
-            "refresh_token": self.another_refresh_token()
-        }
+        return self._answer({"upn": self.world.account.mailbox}) | {"refresh_token": self.new_refresh_token()}
 
     def grant_to_application(self, form: Mapping[str, str]) -> Mapping[str, Any]:
         """A token of the application itself."""

@@ -18,8 +18,6 @@ from smtp_preflight.lab.world import World
 
 GRANTS = ("refresh_token", "client_credentials")
 
-MOST_REFRESH_TOKENS = 10_000
-
 NOT_FOUND = Response(404, {"error": "not_found"})
 
 
@@ -53,11 +51,6 @@ class IdentityProvider(ABC):
     def new_secret(cls) -> str:
         """A client secret in the provider's shape."""
         return cls.credential_prefix + secrets.token_urlsafe(24)
-
-    @classmethod
-    def new_refresh_token(cls) -> str:
-        """A refresh token in the provider's shape."""
-        return cls.refresh_prefix + secrets.token_urlsafe(300)
 
     @abstractmethod
     def endpoints(self, tenant: str) -> Mapping[str, str]:
@@ -130,7 +123,7 @@ class IdentityProvider(ABC):
             self.say_no(self.world.conditions.client_refusal)
 
     def _check_refresh_token(self, token: str) -> None:
-        if token not in self.world.refresh_tokens:
+        if not self.world.mint.made_refresh_token(token):
             self.say_no(self.unknown_refresh_token)
         if self.world.conditions.refresh_refusal:
             self.say_no(self.world.conditions.refresh_refusal)
@@ -149,9 +142,6 @@ class IdentityProvider(ABC):
         """Raise the refusal."""
         raise Refused(refusal)
 
-    def another_refresh_token(self) -> str:
-        """A further refresh token; those issued before stay good, as at Entra."""
-        token = self.new_refresh_token()
-        if len(self.world.refresh_tokens) < MOST_REFRESH_TOKENS:
-            self.world.refresh_tokens.add(token)
-        return token
+    def new_refresh_token(self) -> str:
+        """A refresh token in the provider's shape; those issued before stay good, as at Entra."""
+        return self.world.mint.refresh_token(self.refresh_prefix)

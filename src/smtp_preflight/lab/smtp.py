@@ -398,6 +398,7 @@ class SmtpConnection(Connection):
         self._context = context
         self._implicit = implicit
         self._session: Session
+        self._early = bytearray()
         self._upgrade: asyncio.Task[None]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -409,6 +410,10 @@ class SmtpConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Pass on what came and what is answered."""
+        if self._session.wants_tls:
+            # The client's first protected words may come with the end of its handshake, before we know of it.
+            self._early += data
+            return
         self.transport.write(self._session.feed(data))
         if self._session.closed:
             self.transport.close()
@@ -429,3 +434,5 @@ class SmtpConnection(Connection):
             return
         self.transport = cast(asyncio.Transport, secured)
         self._session.secured()
+        if self._early:
+            self.data_received(bytes(self._early))

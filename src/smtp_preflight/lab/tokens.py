@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import secrets
 import time
@@ -19,6 +20,9 @@ ALGORITHM = "RS256"
 
 MOST_OPAQUE = 1000
 """Opaque tokens kept in memory; with more, the oldest is forgotten."""
+
+_PROOF_CHARACTERS = 43
+"""A SHA-256 in base64url."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Mint:
 
     def __init__(self) -> None:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._seal = secrets.token_bytes(32)
         self._opaque: dict[str, TokenFacts] = {}
         self.kid = secrets.token_urlsafe(20)
 
@@ -82,6 +87,19 @@ class Mint:
         if len(self._opaque) > MOST_OPAQUE:
             del self._opaque[next(iter(self._opaque))]
         return token
+
+    def refresh_token(self, prefix: str) -> str:
+        """A refresh token; it carries its own proof, so that none has to be remembered."""
+        body = prefix + secrets.token_urlsafe(300)
+        return body + self._proof_of(body)
+
+    def made_refresh_token(self, token: str) -> bool:
+        """Whether a refresh token was issued here."""
+        body, proof = token[:-_PROOF_CHARACTERS], token[-_PROOF_CHARACTERS:]
+        return hmac.compare_digest(proof.encode(), self._proof_of(body).encode())
+
+    def _proof_of(self, body: str) -> str:
+        return base64url(hmac.digest(self._seal, body.encode(), "sha256"))
 
     def read(self, token: str) -> TokenFacts | None:
         """What the token stands for, or nothing where it was not issued here, was changed, or has expired."""

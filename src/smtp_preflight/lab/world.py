@@ -77,7 +77,6 @@ class World:
     wording: Wording
     mint: Mint
     client_secret: str
-    refresh_tokens: set[str]
     account: Account = field(default_factory=Account)
     audiences: frozenset[str] = frozenset()  # those the mail server takes; none: what the profile expects
     permissions: frozenset[str] = frozenset()  # any of them is enough to submit mail; none: likewise

@@ -13,6 +13,7 @@ import binascii
 import contextlib
 import datetime as dt
 import ipaddress
+import itertools
 import json
 import re
 import socket
@@ -38,7 +39,7 @@ from smtp_preflight.model import (
     short,
 )
 from smtp_preflight.probes.stream import Stream, error_name, printable
-from smtp_preflight.secrets import Secret, Wallet
+from smtp_preflight.secrets import REDACTED, Secret, Wallet
 
 REPLY_BYTES = 64 * 1024
 REPLY_LINES = 200
@@ -49,11 +50,10 @@ COMMAND_BYTES = 512  # RFC 5321 section 4.5.3.1.4, the line's end included
 # How long bytes behind the 220 to STARTTLS are waited for; later ones break the handshake visibly.
 INJECTION_GRACE_S = 0.02
 HANG_UP_S = 2.0
-SHORTEST_PIECE = 16
+PIECE_CHARS = 16  # as much of a credential as no other text has by chance
 
 _REPLY_LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
 _REPLY_BEGINS = re.compile(rb"(?:[2-5](?:\d(?:\d(?:[ -].*|\r)?)?)?)?", re.DOTALL)
-_PIECE = re.compile(rf"[\w+/~-]{{{SHORTEST_PIECE},}}", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake (RFC 8446 section 5.1)
 _LOOKS = (
@@ -107,7 +107,7 @@ class Dialogue:
         self.ehlo: Ehlo | None = None
         self.over: Failure | None = None
         self._unread = bytearray()
-        self._credentials: list[Secret] = []
+        self._pieces: set[str] = set()
         self._turn = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -130,11 +130,12 @@ class Dialogue:
         """Foreign text as it may be kept: secrets and pieces of what we sent replaced, made inert."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", "backslashreplace")
-        return printable(_PIECE.sub(self._without_piece, self.wallet.redact(text)))
+        return printable(_without_pieces(self.wallet.redact(text), self._pieces))
 
     def send_secretly(self, credential: Secret) -> None:
         """Note a credential that is about to be sent: a server may echo it cut short or in pieces."""
-        self._credentials.append(credential)
+        value = credential.reveal()
+        self._pieces.update(value[at : at + PIECE_CHARS] for at in range(len(value) - PIECE_CHARS + 1))
 
     def begin_protected(self) -> None:
         """TLS stands: what was learned in the clear is forgotten (RFC 3207 section 4.2)."""
@@ -151,10 +152,6 @@ class Dialogue:
             found = self.stream.waiting()
         return found
 
-    def _without_piece(self, found: re.Match[str]) -> str:
-        sent = any(found[0] in credential.reveal() for credential in self._credentials)
-        return "<redacted>" if sent else found[0]
-
 
 class Step:
     """One step while it goes on: says, hears, and keeps the transcript."""
@@ -167,6 +164,7 @@ class Step:
         self.failure: Failure | None = None
         self.detail = ""
         self.head = b""  # the first bytes heard, up to 200
+        self.heard = b""  # the text of the last reply as it came, for decoding; never kept
         self._dialogue = dialogue
         self._unread = unread
         self._lines: list[Line] = []
@@ -183,7 +181,7 @@ class Step:
         await self.send(command.encode() + b"\r\n", shown or command)
 
     async def send(self, data: bytes, shown: str) -> None:
-        """Send bytes as they are; a server that is gone may have said why, so that is no reason to stop here."""
+        """Send bytes as they are; a server that left may have said why, so that shows when reading."""
         self._stay()
         self.note("C", shown)
         with contextlib.suppress(ConnectionError):
@@ -195,6 +193,7 @@ class Step:
         Where it is longer, what was heard stays behind as ``self.reply``, marked as cut.
         """
         code, texts, room = 0, list[str](), REPLY_BYTES
+        self.heard = b""
         while len(texts) < REPLY_LINES and room > 0:
             line, whole = await self._line(room)
             found = _REPLY_LINE.fullmatch(line)
@@ -202,6 +201,7 @@ class Step:
                 raise _Lost(Failure.NOT_SMTP, self._dialogue.shown(line[:HEAD_BYTES]))
             code = int(found[1])
             texts.append(self._dialogue.shown(found[3] or b""))
+            self.heard += found[3] or b""
             if not whole:
                 break
             if found[2] != b"-":
@@ -264,6 +264,16 @@ class Step:
         self._unread += data
         if self._unread.startswith(_TLS_RECORDS):  # such a record has no line's end to wait for
             raise _Lost(Failure.NOT_SMTP)
+
+
+def _without_pieces(text: str, pieces: set[str]) -> str:
+    """The text with every stretch replaced that is made of such pieces."""
+    hidden = bytearray(len(text))
+    for at in range(len(text) - PIECE_CHARS + 1) if pieces else ():
+        if text[at : at + PIECE_CHARS] in pieces:
+            hidden[at : at + PIECE_CHARS] = b"\1" * PIECE_CHARS
+    stretches = itertools.groupby(zip(text, hidden, strict=True), key=lambda pair: pair[1])
+    return "".join(REDACTED if secret else "".join(char for char, _ in pairs) for secret, pairs in stretches)
 
 
 def _as_lost(problem: OSError | EOFError | _Lost) -> _Lost:
@@ -390,7 +400,7 @@ class _Auth:
         for _ in range(CHALLENGES_AT_MOST):
             if reply.code != 334:
                 return reply
-            reply = await self._answer(step, reply.text.strip())
+            reply = await self._answer(step, step.heard.strip())
         # Cancelled by "*" (RFC 4954 section 4): a server that goes on asking gets nowhere.
         return await step.ask("*") if reply.code == 334 else reply
 
@@ -400,7 +410,7 @@ class _Auth:
             return await step.ask(command)
         return await step.ask(f"{command} {self._response.reveal()}", shown=f"{command} {self._size}")
 
-    async def _answer(self, step: Step, challenge: str) -> SmtpReply:
+    async def _answer(self, step: Step, challenge: bytes) -> SmtpReply:
         if challenge:
             self.challenge, self.challenge_text = _decoded(self._dialogue, challenge)
         if not self._responded and (not challenge or self.shape == "two_steps"):
@@ -434,7 +444,7 @@ def _sasl_response(profile: Profile, user: str, token: Secret, mechanism: str) -
     return base64.b64encode(plain.encode()).decode("ascii")
 
 
-def _decoded(dialogue: Dialogue, challenge: str) -> tuple[Mapping[str, str], str]:
+def _decoded(dialogue: Dialogue, challenge: bytes) -> tuple[Mapping[str, str], str]:
     """A challenge as its JSON members, or as text where it is something else; bounded and safe to keep."""
     try:
         plain = base64.b64decode(challenge, validate=True)

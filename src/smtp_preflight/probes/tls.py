@@ -69,7 +69,7 @@ class _Agreed:
     unreadable: int = 0
 
     def __str__(self) -> str:
-        return f"{self.version} {self.cipher}"
+        return f"{self.version} {self.cipher}" if self.version else "no handshake"
 
 
 def verifying_context(profile: Profile) -> ssl.SSLContext:
@@ -113,7 +113,7 @@ async def probe_tls(dialogue: Dialogue) -> TlsHandshake:
         agreed = _Agreed()
         if trouble.failure in _WORTH_A_SECOND_LOOK:
             agreed = await _second_look(dialogue)
-            lines.append(_line(dialogue, f"TLS unverified, on another connection: {agreed}".rstrip(": ")))
+            lines.append(_line(dialogue, f"TLS unverified, on another connection: {agreed}"))
     return TlsHandshake(
         asked_at=asked_at,
         took_s=took_s,
@@ -154,6 +154,7 @@ async def _shake_hands(dialogue: Dialogue) -> _Trouble | None:
         dialogue.over = Failure.TLS
         raise
     dialogue.begin_protected()
+    dialogue.verified = True
     return None
 
 
@@ -227,7 +228,7 @@ async def _may_begin(dialogue: Dialogue) -> bool:
 
 
 def _lenient_context() -> ssl.SSLContext:
-    """Accepts whatever a server may still speak: this is for reading what it shows, never for talking to it."""
+    """Accepts whatever a server may still speak: for reading what it shows, never for talking to it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -292,17 +293,14 @@ def read_certificate(der: bytes) -> Certificate | None:
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The DNS names and addresses of subjectAltName; the common name counts for nothing (RFC 9525 section 2)."""
+    """The DNS names and addresses of subjectAltName; the common name is no name (RFC 9525 section 2)."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return ()
-    named = (*extension.value.get_values_for_type(x509.DNSName), *_addresses(extension.value))
-    return tuple(printable(name) for name in named)
-
-
-def _addresses(names: x509.SubjectAlternativeName) -> list[str]:
-    return [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    names = extension.value.get_values_for_type(x509.DNSName)
+    addresses = extension.value.get_values_for_type(x509.IPAddress)
+    return tuple(printable(str(name)) for name in (*names, *addresses))
 
 
 def _signature_hash(certificate: x509.Certificate) -> str:

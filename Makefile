@@ -1,0 +1,35 @@
+# A fresh machine needs python3 (3.11 or newer), its venv module and make; everything else is set up here.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/ready
+
+.PHONY: demo test lint format bench clean
+
+demo: $(READY)  ## Check a mail setup against servers that this machine starts itself.
+	$(BIN)/pytest --profile=demo
+	@echo "The report: reports/demo/report.html"
+
+test: $(READY)  ## The project's own tests; no network beyond loopback.
+	$(BIN)/pytest tests -n 2 --cov --cov-report=term
+
+lint: $(READY)  ## Style, format and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## How long a run takes; timings are looked at, never asserted.
+	$(BIN)/python tests/bench.py
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* dist build
