@@ -295,6 +295,7 @@ class Provider:
     mx_suffixes: tuple[str, ...] = ()
     issuer_hosts: tuple[str, ...] = ()  # hosts whose endpoints discovery may name
     refresh_idle_days: int = 0
+    renews_refresh_tokens: bool = False  # each redemption brings a new refresh token
     token_life_s: int = 0  # seconds a token should have left; 0: as anywhere
     password_retirement: str = ""
     sources: tuple[str, ...] = ()
@@ -345,6 +346,15 @@ class Profile:
     def recipients(self) -> tuple[str, ...]:
         """The envelope's recipients; without ``[send]`` the mailbox itself, and no message follows."""
         return self.send.to if self.send else (self.mailbox,)
+
+    def expected_values(self, claim: str) -> frozenset[str]:
+        """What a claim of the token has to be, in the form of ``AccessToken.values``; empty: anything."""
+        wanted = {
+            "aud": self.expect.aud,
+            "tid": self.expect.tid,
+            "appid": (self.oauth.client_id,) if self.oauth.client_id else (),
+        }
+        return frozenset(one.lower().rstrip("/") for one in wanted[claim])
 
     @property
     def furthest(self) -> Until:
@@ -635,6 +645,15 @@ class Ehlo(SmtpStep):
         """The SASL mechanisms offered (RFC 4954 section 3)."""
         return self.keywords.get("AUTH", ())
 
+    @property
+    def bearer_mechanisms(self) -> tuple[str, ...]:
+        """Those that take a bearer token, the one to prefer first."""
+        return tuple(one for one in ("XOAUTH2", "OAUTHBEARER") if one in self.mechanisms)
+
+    def bearer_for(self, wanted: str) -> str:
+        """The one to use: the first offered, or the one the profile asks for; empty where it is not there."""
+        return next((one for one in self.bearer_mechanisms if wanted.upper() in ("", one)), "")
+
     def offers(self, keyword: str) -> bool:
         """Whether the capability is listed."""
         return keyword.upper() in self.keywords
@@ -876,6 +895,23 @@ class AccessToken:
             value = self.claims.get("azp")
         return "" if value is None else str(value)
 
+    def values(self, name: str) -> frozenset[str]:
+        """The claim's values in one form for comparing: lower case, no slash at the end of a URI."""
+        value = self.claims.get(name, self.claims.get("azp") if name == "appid" else None)
+        several = value if isinstance(value, (list, tuple)) else () if value is None else (value,)
+        return frozenset(str(one).lower().rstrip("/") for one in several)
+
+    @property
+    def user(self) -> str:
+        """Whom the token is about, by the first of the claims that say so."""
+        named = ("upn", "preferred_username", "unique_name", "email")
+        return next((self.claim(name) for name in named if self.claim(name)), "")
+
+    @property
+    def is_id_token(self) -> bool:
+        """It says who somebody is rather than what may be done (OpenID Connect Core section 2)."""
+        return "nonce" in self.claims or ("scp" not in self.claims and "at_hash" in self.other_claims)
+
     @property
     def permissions(self) -> frozenset[str]:
         """What ``scp`` and ``roles`` allow."""
@@ -941,6 +977,16 @@ class Grant(Observation):
     def granted(self) -> bool:
         """A token came back."""
         return self.token is not None
+
+    @property
+    def is_json(self) -> bool:
+        """What answered speaks JSON, as a token endpoint does."""
+        return self.http is None or self.http.is_json
+
+    @property
+    def is_bearer(self) -> bool:
+        """The token's type is Bearer, whatever its case (RFC 6749 section 5.1)."""
+        return self.token_type.lower() == "bearer"
 
     @property
     def answered(self) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from smtp_preflight.model import Finding, Seen, Stage
+from smtp_preflight.diagnosis.submission import why_not_authenticated
+from smtp_preflight.diagnosis.token import why_not_granted
+from smtp_preflight.model import AuthExchange, Finding, Grant, Seen, Stage
 
 
 class Standing(StrEnum):
@@ -17,8 +19,28 @@ class Standing(StrEnum):
     UNDECIDED = "undecided"  # the server was not asked
 
 
-# A stage's server to what it decided: nothing where it was not asked, no cause where it accepted.
-DECISIONS: Mapping[Stage, Callable[[Seen], Finding | bool | None]] = {}
+Decision = Finding | bool | None  # nothing where the server was not asked, true where it accepted
+
+
+def _of_token_endpoint(seen: Seen) -> Decision:
+    grant = seen.get(Grant)
+    if grant is None or grant.http is None:
+        return None
+    return grant.granted or why_not_granted(seen)
+
+
+def _of_mail_server(seen: Seen) -> Decision:
+    auth = seen.get(AuthExchange)
+    if auth is None:
+        return None
+    return auth.accepted or why_not_authenticated(seen)
+
+
+# Who decides what is predicted: the server of this stage.
+DECISIONS: Mapping[Stage, Callable[[Seen], Decision]] = {
+    Stage.TOKEN: _of_token_endpoint,
+    Stage.AUTH: _of_mail_server,
+}
 
 
 def standing(code: str, decided_by: Stage | None, stage: Stage, seen: Seen) -> Standing:

@@ -15,6 +15,18 @@ tls                   ``tls_failure`` (a ``TlsFailure``), ``verify_code``, ``cer
                       not_yet_valid), ``cert_name`` (match, mismatch), ``cert_issuer`` (trusted, self_signed,
                       incomplete, untrusted, no_store), ``cert_key`` and ``cert_signature`` (strong, weak),
                       ``tls_version``, ``text``
+auth_offered          ``auth_offered`` (none, no_bearer, bearer), ``password_mechanisms`` (offered)
+discovery             ``discovery`` (unreachable, invalid, issuer_differs), ``http_failure`` (an ``HttpFailure``),
+                      ``http_status``, ``is_json``, ``error``, ``aadsts``, ``keys`` (unreachable)
+token                 ``http_failure``, ``http_status``, ``is_json``, ``error``, ``suberror``, ``aadsts``
+                      (numbers, separated by blanks), ``text``, ``refresh_answer`` (lost), ``problem``
+claims                ``aud`` (expected, graph, other), ``permission`` (present, missing, rbac),
+                      ``claims_kind`` (user, app), ``expired`` (no, yes, not_yet), ``tid``, ``user``, ``appid``
+                      (match, mismatch), ``token_use`` (access_token, id_token), ``token_fault`` (none, opaque,
+                      or the first of these that is wrong)
+auth                  those of claims, ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``mechanism``, ``challenge_status``,
+                      ``challenge_scope``
+mail_from … data      ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``body_sent``
 ====================  ===============================================================================
 """
 
@@ -22,8 +34,18 @@ from __future__ import annotations
 
 import ipaddress
 
+from smtp_preflight.diagnosis.claim_signs import claim_signs, permissions_of
+from smtp_preflight.diagnosis.expected import endpoints_as_expected, issuer_as_expected
 from smtp_preflight.diagnosis.rank import Signs
 from smtp_preflight.model import (
+    AuthExchange,
+    DataExchange,
+    Discovery,
+    Grant,
+    HttpExchange,
+    Keys,
+    MailFrom,
+    OAuthError,
     DnsAnswer,
     Ehlo,
     Profile,
@@ -41,13 +63,14 @@ from smtp_preflight.model import (
 
 FAMILIES = ("ipv4", "ipv6")
 BEFORE_TLS, AFTER_TLS = "before TLS", "after TLS"
+PASSWORD_MECHANISMS = frozenset({"LOGIN", "PLAIN", "CRAM-MD5", "NTLM"})
 STRIPPED = "XXXXXXXA"  # what some firewalls put in the place of STARTTLS
 
 
 def signs_of(seen: Seen) -> Signs:
     """Everything recorded, and the profile's settings, as signs; facts fill the remedies."""
     signs = Signs(common=_common(seen.profile), facts=_facts(seen.profile))
-    for part in (_dns, _tcp, _greeting, _starttls, _tls):
+    for part in (_dns, _tcp, _greeting, _starttls, _tls, _offered, _discovery, _token, _claims, _auth, _envelope):
         signs = part(signs, seen)
     return signs
 
@@ -243,6 +266,133 @@ def _leaf_signs(tls: TlsHandshake) -> dict[str, str]:
         "cert_key": "strong" if tls.keys_strong else "weak",
         "cert_signature": "strong" if tls.signatures_strong else "weak",
     }
+
+
+def _offered(signs: Signs, seen: Seen) -> Signs:
+    ehlo = seen.get(Ehlo, AFTER_TLS)
+    if ehlo is None or not ehlo.accepted:
+        return signs
+    usable = ehlo.bearer_for(seen.profile.smtp.mechanism)
+    offered = "bearer" if usable else "no_bearer" if ehlo.mechanisms else "none"
+    passwords = sorted(set(ehlo.mechanisms) & PASSWORD_MECHANISMS)
+    return signs.having(
+        Stage.AUTH_OFFERED,
+        {"auth_offered": offered, **({"password_mechanisms": "offered"} if passwords else {})},
+        {
+            "mechanisms": " ".join(ehlo.mechanisms) or "none",
+            "password_mechanisms": " ".join(passwords),
+            "password_retirement": seen.profile.provider.password_retirement,
+        },
+    )
+
+
+def _discovery(signs: Signs, seen: Seen) -> Signs:
+    found, keys = seen.get(Discovery), seen.get(Keys)
+    added: dict[str, str] = {}
+    facts: dict[str, str] = {}
+    if found:
+        told = {"aadsts": " ".join(found.error_codes), "error": found.error}
+        added |= http_signs(found.http) | {key: value for key, value in told.items() if value}
+        added["discovery"] = _discovery_sign(seen.profile, found)
+        facts |= {"discovery_seen": http_words(found.http), "issuer": found.metadata.get("issuer", "none")}
+    if keys:
+        added["keys"] = "present" if keys.readable else "unreachable"
+        facts["keys_seen"] = http_words(keys.http)
+    return signs.having(Stage.DISCOVERY, added, facts)
+
+
+def _discovery_sign(profile: Profile, found: Discovery) -> str:
+    if found.http.failure or (found.http.status or 0) >= 500:
+        return "unreachable"
+    if not found.readable:
+        return "invalid"
+    as_expected = issuer_as_expected(profile, found) and endpoints_as_expected(profile, found)
+    return "as_expected" if as_expected else "issuer_differs"
+
+
+def _token(signs: Signs, seen: Seen) -> Signs:
+    grant = seen.get(Grant)
+    if grant is None:
+        return signs
+    added = http_signs(grant.http) if grant.http else {}
+    facts = {"token_seen": http_words(grant.http) if grant.http else grant.problem}
+    if grant.problem:
+        added["problem"] = grant.problem
+    if grant.answer_lost:
+        added["refresh_answer"] = "lost"
+    if grant.error:
+        added |= _error_signs(grant.error)
+        facts |= {
+            "token_seen": f"HTTP {grant.http.status if grant.http else '?'} {grant.error.error}\n"
+            f"{grant.error.description}".strip(),
+            "trace_id": grant.error.trace_id,
+            "correlation_id": grant.error.correlation_id,
+        }
+    return signs.having(Stage.TOKEN, added, facts)
+
+
+def _error_signs(error: OAuthError) -> dict[str, str]:
+    told = {
+        "error": error.error,
+        "text": error.description,
+        "suberror": error.suberror,
+        "aadsts": " ".join(error.codes),
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def http_signs(http: HttpExchange) -> dict[str, str]:
+    """How an HTTP exchange went, as signs."""
+    if http.failure:
+        return {"http_failure": http.failure, "text": http.detail}
+    return {"http_status": str(http.status), "is_json": "yes" if http.is_json else "no"}
+
+
+def http_words(http: HttpExchange) -> str:
+    """What was seen of an HTTP exchange, for the report."""
+    told = f"{http.failure}: {http.detail}" if http.failure else f"HTTP {http.status} {http.excerpt}"
+    return short(f"{http.method} {http.url}: {told}", 600)
+
+
+def _claims(signs: Signs, seen: Seen) -> Signs:
+    """What the token says; AUTH is judged by it as well."""
+    grant = seen.get(Grant)
+    if grant is None or grant.token is None:
+        return signs
+    found = claim_signs(seen, grant.token)
+    facts = {
+        "aud": grant.token.claim("aud"),
+        "permissions": " ".join(sorted(permissions_of(seen, grant.token))) or "none",
+        "token_user": grant.token.user or "nobody",
+        "tid": grant.token.claim("tid"),
+        "appid": grant.token.claim("appid"),
+        "wanted_aud": " or ".join(seen.profile.expect.aud),
+        "wanted_permissions": " or ".join(seen.profile.expect.permissions),
+        "token_expires": f"{grant.token.expires_at:%Y-%m-%d %H:%M} UTC" if grant.token.expires_at else "unknown",
+    }
+    return signs.having(Stage.CLAIMS, found, facts).having(Stage.AUTH, found)
+
+
+def _auth(signs: Signs, seen: Seen) -> Signs:
+    auth = seen.get(AuthExchange)
+    if auth is None:
+        return signs
+    added = reply_signs(auth) | {"mechanism": auth.mechanism}
+    added |= {f"challenge_{key}": auth.challenge[key] for key in ("status", "scope") if key in auth.challenge}
+    challenge = ", ".join(f"{key}: {value}" for key, value in auth.challenge.items())
+    words = (f"challenge (334): {challenge}\n" if challenge else "") + words_of(auth)
+    return signs.having(Stage.AUTH, added, {"auth_seen": words, "mechanism": auth.mechanism})
+
+
+def _envelope(signs: Signs, seen: Seen) -> Signs:
+    """Sender and message; recipients are many, so whoever explains one adds its own signs."""
+    sender, data = seen.get(MailFrom), seen.get(DataExchange)
+    if sender:
+        signs = signs.having(Stage.MAIL_FROM, reply_signs(sender), {"mail_from_seen": words_of(sender)})
+    if data:
+        added = reply_signs(data) | {"body_sent": "yes" if data.body_sent else "no"}
+        signs = signs.having(Stage.DATA, added, {"data_seen": words_of(data)})
+    return signs
 
 
 def _leaf_facts(tls: TlsHandshake) -> dict[str, str]:

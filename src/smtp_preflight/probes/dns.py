@@ -38,7 +38,7 @@ UDP_PAYLOAD_BYTES = 1232
 # A lost datagram must leave time for another: three tries fit into any limit.
 TRY_AT_MOST_S = 2.0
 TRIES = 3
-# dnspython gives up a little before our own timeout does, so that its account of every try is not lost.
+# dnspython gives up a little before our own timeout does, so that its account of the tries is seldom lost.
 LIFETIME_SHARE = 0.9
 
 T = TypeVar("T")
@@ -158,8 +158,10 @@ async def _ask(
         return _trouble(problem.kwargs["errors"], DnsStatus.TIMEOUT if late else DnsStatus.UNREACHABLE)
     except dns.resolver.YXDOMAIN:  # a DNAME made the name too long (RFC 6672 section 2.2)
         return _Asked(DnsStatus.SERVFAIL, detail="YXDOMAIN")
-    except TimeoutError:
-        return _Asked(DnsStatus.TIMEOUT)
+    except TimeoutError:  # in a pause between two tries, where dnspython does not look at its limit
+        return _Asked(
+            DnsStatus.TIMEOUT, detail="; ".join(f"{server}: timeout" for server in resolver.nameservers)
+        )
     response = answer.response
     return _Asked(
         status=DnsStatus.NODATA if answer.rrset is None else DnsStatus.ANSWER,

@@ -268,8 +268,10 @@ class Step:
 
 def _without_pieces(text: str, pieces: set[str]) -> str:
     """The text with every stretch replaced that is made of such pieces."""
+    if not pieces:
+        return text
     hidden = bytearray(len(text))
-    for at in range(len(text) - PIECE_CHARS + 1) if pieces else ():
+    for at in range(len(text) - PIECE_CHARS + 1):
         if text[at : at + PIECE_CHARS] in pieces:
             hidden[at : at + PIECE_CHARS] = b"\1" * PIECE_CHARS
     stretches = itertools.groupby(zip(text, hidden, strict=True), key=lambda pair: pair[1])
@@ -524,7 +526,8 @@ def build_message(profile: Profile, *, sent_at: dt.datetime, token: str) -> tupl
     token: unique to the run, letters and digits; it is the marker.
     """
     ascii_only = all(address.isascii() for address in (profile.sender, *profile.recipients))
-    message = EmailMessage(policy=SMTP if ascii_only else SMTPUTF8)
+    # 7bit: MAIL FROM promises no 8BITMIME (RFC 6152), and a profile's name may hold anything.
+    message = EmailMessage(policy=(SMTP if ascii_only else SMTPUTF8).clone(cte_type="7bit"))
     message_id = f"<{token}.smtp-preflight@{profile.sender.rpartition('@')[2]}>"
     message["From"] = profile.sender
     message["To"] = ", ".join(profile.recipients)

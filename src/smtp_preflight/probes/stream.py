@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Stream:
-    """One connection to one address, in the clear until ``start_tls`` has succeeded.
+    """One connection to one address, in the clear until ``start_tls`` has succeeded; one caller at a time.
 
     peer: "192.0.2.1:587" or "[2001:db8::1]:587".
     local_address: this machine's end, without the port.

@@ -109,7 +109,7 @@ async def probe_tls(dialogue: Dialogue) -> TlsHandshake:
         agreed = _agreed(dialogue.stream.tls)
         lines = [_line(dialogue, f"TLS established: {agreed}")]
     else:
-        lines = [_line(dialogue, f"TLS failed: {trouble.failure}: {trouble.detail}")]
+        lines = [_line(dialogue, ": ".join(filter(None, ("TLS failed", trouble.failure, trouble.detail))))]
         agreed = _Agreed()
         if trouble.failure in _WORTH_A_SECOND_LOOK:
             agreed = await _second_look(dialogue)

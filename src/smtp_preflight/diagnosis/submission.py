@@ -1,0 +1,45 @@
+"""Stages auth, mail_from, rcpt_to and data: why the server does not take the token, the envelope, the message."""
+
+from __future__ import annotations
+
+from smtp_preflight.diagnosis.naming import finding
+from smtp_preflight.diagnosis.signs import reply_signs, signs_of, words_of
+from smtp_preflight.model import DataExchange, Finding, RcptTo, Seen, Stage
+
+
+def why_not_authenticated(seen: Seen) -> Finding:
+    """The server refused the token, asked for something else, or hung up."""
+    return finding(seen, Stage.AUTH, facts={"seen": signs_of(seen).facts.get("auth_seen", "not asked")})
+
+
+def why_sender_refused(seen: Seen) -> Finding:
+    """MAIL FROM was not accepted."""
+    return finding(seen, Stage.MAIL_FROM, facts={"seen": signs_of(seen).facts.get("mail_from_seen", "not asked")})
+
+
+def why_recipient_refused(seen: Seen, recipient: str) -> Finding:
+    """RCPT TO was not accepted for this recipient."""
+    step = seen.get(RcptTo, recipient)
+    if step is None:
+        return finding(seen, Stage.RCPT_TO, subject=recipient)
+    facts = {"seen": words_of(step), "recipient": recipient}
+    return finding(seen, Stage.RCPT_TO, subject=recipient, signs=reply_signs(step), facts=facts)
+
+
+def why_no_recipient_accepted(seen: Seen) -> Finding:
+    """Every recipient was refused; the first one's reason stands for all."""
+    return why_recipient_refused(seen, seen.profile.recipients[0])
+
+
+def why_message_refused(seen: Seen) -> Finding:
+    """The message was not accepted, or what became of it is unknown."""
+    return finding(seen, Stage.DATA, facts={"seen": signs_of(seen).facts.get("data_seen", "not asked")})
+
+
+def remark_on_submission_time(seen: Seen, data: DataExchange) -> Finding | None:
+    """The message was accepted, late."""
+    limit = seen.profile.limits.data_slow_s
+    if data.took_s <= limit:
+        return None
+    words = f"{data.took_s:.1f} s; slow from {limit:g} s"
+    return finding(seen, Stage.DATA, "slow", signs={"slow": "data"}, facts={"seen": words})

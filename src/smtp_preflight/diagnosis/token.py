@@ -1,0 +1,140 @@
+"""Stages token and refresh: why no token is granted, or not the one asked for, or not for long."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from smtp_preflight.diagnosis.naming import finding
+from smtp_preflight.diagnosis.signs import signs_of
+from smtp_preflight.model import Finding, Grant, Profile, Seen, Stage
+
+CLOCK_TOLERANCE_S = 300  # what token issuers and mail servers forgive
+
+
+def why_not_granted(seen: Seen) -> Finding:
+    """The token endpoint cannot be reached, does not answer in JSON, or refuses."""
+    return finding(seen, Stage.TOKEN, facts={"seen": signs_of(seen).facts.get("token_seen", "not asked")})
+
+
+def why_token_type_differs(seen: Seen) -> Finding:
+    """The token is of another type than Bearer (RFC 6749 section 7.1)."""
+    grant = seen.get(Grant)
+    words = f"token_type: {grant.token_type if grant else '?'}"
+    return finding(seen, Stage.TOKEN, "token_type", signs={"token_type": "other"}, facts={"seen": words})
+
+
+def why_scope_not_granted(seen: Seen, scope: str) -> Finding:
+    """Less was granted than was asked for."""
+    grant = seen.get(Grant)
+    granted = " ".join(grant.scope_granted or ()) if grant else ""
+    return finding(
+        seen,
+        Stage.TOKEN,
+        "scope_granted",
+        subject=scope,
+        signs={"scope_granted": "less"},
+        facts={"seen": f"asked for: {scope}\ngranted: {granted or 'not said'}"},
+    )
+
+
+def why_not_renewed(seen: Seen) -> Finding:
+    """A provider that issues a new refresh token each time did not."""
+    scope = " ".join(seen.profile.oauth.scope)
+    return finding(
+        seen,
+        Stage.TOKEN,
+        "refresh_token_issued",
+        signs={"refresh_token_issued": "no"},
+        facts={"seen": f"no refresh_token in the answer; scope asked for: {scope}"},
+    )
+
+
+def clock_offset_s(grant: Grant) -> float | None:
+    """How far this machine's clock is ahead of the token endpoint's, in seconds (Date header)."""
+    if grant.http is None or grant.http.date is None:
+        return None
+    return (grant.observed_at - grant.http.date).total_seconds()
+
+
+def clock_is_right(grant: Grant) -> bool:
+    """This clock is near enough to the token endpoint's, or that did not tell the time."""
+    offset = clock_offset_s(grant)
+    return offset is None or abs(offset) <= CLOCK_TOLERANCE_S
+
+
+def scopes_to_be_granted(profile: Profile) -> tuple[str, ...]:
+    """What is asked for beside the mail permission, and is to be seen in the answer's ``scope``.
+
+    ``offline_access`` shows as a refresh token, ``.default`` as whatever was consented; OpenID's own scopes
+    show as an ID token. The mail permission and its resource are judged at claims.
+    """
+    wanted = {one.lower() for one in profile.expect.permissions}
+    return tuple(
+        scope
+        for scope in profile.oauth.scope
+        if scope not in ("offline_access", "openid", "profile", "email")
+        and not scope.endswith("/.default")
+        and scope.lower() not in wanted
+        and scope.rpartition("/")[2].lower() not in wanted
+    )
+
+
+def scope_is_granted(grant: Grant, scope: str) -> bool:
+    """The answer lists the scope, or lists none: then all were granted (RFC 6749 section 5.1)."""
+    return grant.scope_granted is None or scope.lower() in {one.lower() for one in grant.scope_granted}
+
+
+def why_clock_wrong(seen: Seen) -> Finding:
+    """This machine's clock is not the identity provider's."""
+    grant = seen.get(Grant)
+    offset = clock_offset_s(grant) if grant else None
+    words = f"this clock is {offset or 0:+.0f} s from the Date header of the token endpoint"
+    return finding(seen, Stage.TOKEN, "clock", signs={"clock": "off"}, facts={"seen": words})
+
+
+def remark_on_token_time(seen: Seen, grant: Grant) -> Finding | None:
+    """The token came, late."""
+    limit = seen.profile.limits.http_slow_s
+    if grant.took_s <= limit:
+        return None
+    words = f"{grant.took_s:.1f} s; slow from {limit:g} s"
+    return finding(seen, Stage.TOKEN, "slow", signs={"slow": "token"}, facts={"seen": words})
+
+
+def why_refresh_token_not_kept(seen: Seen) -> Finding:
+    """A new refresh token was issued and is not kept for the next run."""
+    grant = seen.get(Grant)
+    words = grant.keep_problem if grant else ""
+    return finding(
+        seen, Stage.REFRESH, "refresh_token", signs={"refresh_token": "not_kept"}, facts={"seen": words}
+    )
+
+
+def refresh_token_ends(seen: Seen, grant: Grant) -> dt.date | None:
+    """When the redeemed refresh token lapses if nobody uses it again, by the provider's idle rule."""
+    idle_days = seen.profile.provider.refresh_idle_days
+    if not idle_days or grant.stored is None or not grant.granted:
+        return None
+    return (grant.observed_at + dt.timedelta(days=idle_days)).date()
+
+
+def remark_on_refresh_token(seen: Seen, grant: Grant) -> Finding | None:
+    """The redeemed token was near its end, or each refresh ends the one before."""
+    idle_days = seen.profile.provider.refresh_idle_days
+    used = grant.stored.last_used_at if grant.stored else None
+    if idle_days and used is not None:
+        left = used + dt.timedelta(days=idle_days) - grant.observed_at
+        if left < dt.timedelta(days=seen.profile.thresholds.refresh_token_days):
+            words = f"last used {used:%Y-%m-%d}; lapses after {idle_days} days without use"
+            return finding(
+                seen, Stage.REFRESH, "soon", signs={"soon": "refresh_token"}, facts={"seen": words}
+            )
+    if not grant.refresh_token_rotated:
+        return None
+    return finding(
+        seen,
+        Stage.REFRESH,
+        "refresh_token",
+        signs={"refresh_token": "rotated"},
+        facts={"seen": "the answer held a new refresh token"},
+    )

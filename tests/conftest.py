@@ -1,0 +1,252 @@
+"""What all tests share: a guard, profiles and evidence made by hand, and the suite as its users run it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtp_preflight.model import (
+    Endpoint,
+    GrantType,
+    OAuth,
+    Profile,
+    Provider,
+    Question,
+    SecretRef,
+    Seen,
+    Send,
+    Smtp,
+)
+
+ROOT = Path(__file__).parent.parent
+STARTED = dt.datetime(2026, 11, 20, 7, tzinfo=dt.UTC)
+SUITE_LIMIT_S = 60  # for one run of the suite; what takes longer hangs
+
+# What this process inherited from an outer pytest, or from continuous integration, is not the suite's.
+NOT_INHERITED = ("PYTEST_", "GITHUB_", "CI", "TF_BUILD", "DEMO_")
+
+
+# --- nothing leaves this machine ---------------------------------------------------------------------------
+
+
+class LeavesThisMachine(BaseException):
+    """A test spoke to something that is not loopback; no OSError, so that no probe takes it for an answer."""
+
+
+def refuse_unless_loopback(address: object) -> None:
+    """Raise for whatever is not an address of this machine: a name, too, would have to be looked up."""
+    if not isinstance(address, tuple):  # a Unix socket's path, or nothing: already connected
+        return
+    host = str(address[0]).partition("%")[0]
+    try:
+        stays = host == "localhost" or ipaddress.ip_address(host or "0.0.0.0").is_loopback  # noqa: S104 - compared
+    except ValueError:
+        stays = False
+    if not stays:
+        raise LeavesThisMachine(f"a test tried to reach {address[:2]}")
+
+
+@pytest.fixture(autouse=True)
+def _stay_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection and every datagram to another machine; asyncio's go through these as well."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+    send, sendto = socket.socket.send, socket.socket.sendto
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        # Connecting a UDP socket looks up a route and sends nothing; what it sends is refused below.
+        if self.type != socket.SOCK_DGRAM:
+            refuse_unless_loopback(address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        refuse_unless_loopback(address)
+        return connect_ex(self, address)
+
+    def guarded_send(self: socket.socket, *args: Any) -> int:
+        if self.type == socket.SOCK_DGRAM:
+            refuse_unless_loopback(self.getpeername())
+        return send(self, *args)
+
+    def guarded_sendto(self: socket.socket, *args: Any) -> int:
+        refuse_unless_loopback(args[-1])
+        return sendto(self, *args)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    monkeypatch.setattr(socket.socket, "send", guarded_send)
+    monkeypatch.setattr(socket.socket, "sendto", guarded_sendto)
+
+
+# --- a profile and what was seen of it ---------------------------------------------------------------------
+
+PROVIDER = Provider(
+    name="microsoft365",
+    title="Microsoft 365",
+    endpoints=(Endpoint("smtp.office365.com", 587),),
+    aud=("https://outlook.office.com",),
+    permissions=("SMTP.Send", "SMTP.SendAsApp"),
+    own_domains=("onmicrosoft.com",),
+)
+PROFILE = Profile(
+    name="contoso",
+    provider=PROVIDER,
+    mailbox="alerts@contoso.com",
+    smtp=Smtp("smtp.office365.com"),
+    oauth=OAuth(
+        grant=GrantType.CLIENT_CREDENTIALS,
+        tenant="contoso.onmicrosoft.com",
+        client_id="6731de76-14a6-49ae-97bc-6eba6914391e",
+        scope=("https://outlook.office365.com/.default",),
+        token_endpoint="https://login.microsoftonline.com/contoso.onmicrosoft.com/oauth2/v2.0/token",
+        client_secret=SecretRef("env", ("CONTOSO_CLIENT_SECRET",)),
+    ),
+    send=Send("alerts@contoso.com", ("probe@contoso.com",)),
+)
+
+
+@pytest.fixture
+def profile_with() -> Callable[..., Profile]:
+    """Make a profile for Microsoft 365 by hand; keywords replace its fields."""
+    return lambda **changes: replace(PROFILE, **changes)
+
+
+@pytest.fixture
+def seen_with() -> Callable[..., Seen]:
+    """Make what was seen by hand: observations, or pairs of a question's subject and its observation."""
+
+    def make(*answers: Any, profile: Profile = PROFILE, started: dt.datetime = STARTED, **more: Any) -> Seen:
+        named = [one if isinstance(one, tuple) else ("", one) for one in answers]
+        asked = {Question(type(answer), subject): answer for subject, answer in named}
+        return Seen(profile, started, asked, **more)
+
+    return make
+
+
+@pytest.fixture
+def now() -> dt.datetime:
+    """When everything made by hand was asked."""
+    return STARTED
+
+
+# --- the suite, as its users run it ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CompletedSuite:
+    """A run of the suite in a process of its own: how it ended, what it said, what it wrote."""
+
+    status: int
+    stdout: str
+    stderr: str
+    folder: Path  # of its reports
+
+    @property
+    def usage(self) -> list[str]:
+        """The lines that say why nothing was run."""
+        return [line.removeprefix("ERROR: ") for line in self.stderr.splitlines() if line.strip()]
+
+    def path(self, profile: str = "demo") -> Path:
+        """Where the report is."""
+        return self.folder / profile / "report.json"
+
+    def report(self, profile: str = "demo") -> dict[str, Any]:
+        """The report, read."""
+        read: dict[str, Any] = json.loads(self.path(profile).read_text(encoding="utf-8"))
+        return read
+
+    def outcomes(self, profile: str = "demo") -> dict[str, str]:
+        """What became of each check."""
+        return {one["id"]: one["outcome"] for one in self.report(profile)["checks"]}
+
+    def codes(self, profile: str = "demo") -> dict[str, str | None]:
+        """The code of each check."""
+        return {one["id"]: one["code"] for one in self.report(profile)["checks"]}
+
+    def having(self, outcome: str, profile: str = "demo") -> list[str]:
+        """The checks with this outcome."""
+        return [check for check, one in self.outcomes(profile).items() if one == outcome]
+
+    def kinds_asked(self, profile: str = "demo") -> set[str]:
+        """The kinds of observation in its evidence."""
+        return {one["kind"] for one in self.report(profile)["evidence"]}
+
+
+class SuiteRunner:
+    """Starts the suite with the interpreter that runs the tests, each time with reports of its own."""
+
+    def __init__(self, make_folder: Callable[[], Path]) -> None:
+        self._make_folder = make_folder
+
+    def __call__(self, *args: str, **options: Any) -> CompletedSuite:
+        """Run to the end; options as for ``start``."""
+        process, folder = self.start(*args, **options)
+        return self.completed(process, folder)
+
+    def start(
+        self,
+        *args: str,
+        folder: Path | None = None,
+        cwd: Path = ROOT,
+        plugin: str = "",
+        cache: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> tuple[subprocess.Popen[str], Path]:
+        """Begin a run.
+
+        plugin: the source of a pytest plugin to load into it, workers included.
+        cache: whether pytest may remember what failed, in the folder of the reports.
+        Returns the process, and the folder of its reports.
+        """
+        place = folder or self._make_folder()
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
+        extra = self._loaded(plugin)
+        command = [
+            *(sys.executable, "-m", "pytest", f"--report-dir={place}"),
+            *(("-o", f"cache_dir={place / 'cache'}") if cache else ("-p", "no:cacheprovider")),
+            *(("-p", extra.stem) if extra else ()),
+            *args,
+        ]
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**inherited, **(environment or {}), **({"PYTHONPATH": str(extra.parent)} if extra else {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        return process, place
+
+    @staticmethod
+    def completed(process: subprocess.Popen[str], folder: Path) -> CompletedSuite:
+        """Wait for the end of a run."""
+        try:
+            stdout, stderr = process.communicate(timeout=SUITE_LIMIT_S)
+        finally:
+            process.kill()
+        return CompletedSuite(process.returncode, stdout, stderr, folder)
+
+    def _loaded(self, plugin: str) -> Path | None:
+        if not plugin:
+            return None
+        file = self._make_folder() / "extra_plugin.py"
+        file.write_text(plugin, encoding="utf-8")
+        return file
+
+
+@pytest.fixture(scope="session")
+def run_suite(tmp_path_factory: pytest.TempPathFactory) -> SuiteRunner:
+    """Run ``pytest`` on the checks, from the root of the project, in a process of its own."""
+    return SuiteRunner(lambda: tmp_path_factory.mktemp("suite"))
