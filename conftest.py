@@ -8,26 +8,50 @@ from __future__ import annotations
 
 import pytest
 
+from smtp_preflight.diagnosis.claim_signs import for_this_resource, permitted
+from smtp_preflight.diagnosis.claims import why_claim_differs
+from smtp_preflight.diagnosis.discovery import why_not_discovered
 from smtp_preflight.diagnosis.greeting import why_not_greeted
+from smtp_preflight.diagnosis.profile import why_secret_unavailable
 from smtp_preflight.diagnosis.signs import is_address
 from smtp_preflight.diagnosis.tls import why_no_handshake
+from smtp_preflight.diagnosis.token import why_not_granted
 from smtp_preflight.evidence import Evidence, asks
 from smtp_preflight.model import (
+    AccessToken,
+    AuthExchange,
+    DataExchange,
+    Discovery,
     DnsAnswer,
     Ehlo,
+    Grant,
+    GrantType,
+    Keys,
+    MailFrom,
     Profile,
     Published,
+    RcptTo,
+    SecretCheck,
     Seen,
+    SignatureCheck,
+    SignatureState,
     SmtpGreeting,
     StartTls,
     SystemAddresses,
     TcpConnects,
     TlsHandshake,
+    TokenInfo,
 )
 from smtp_preflight.outcome import Blocked
 from smtp_preflight.probes.questions import AFTER_TLS, BEFORE_TLS, first_ehlo
 
 pytest_plugins = ["smtp_preflight.plugin"]
+
+
+@pytest.fixture(scope="session")
+def written(profile: Profile) -> Profile:
+    """The profile as its file says it."""
+    return profile.as_written
 
 
 @pytest.fixture(scope="session")
@@ -128,3 +152,203 @@ def certificate(tls: TlsHandshake, seen: Seen) -> TlsHandshake:
 def ehlo_tls(evidence: Evidence) -> Ehlo:
     """The capabilities under verified TLS; the only ones that count (RFC 3207 section 4.2)."""
     return evidence[Ehlo, AFTER_TLS]
+
+
+@pytest.fixture(scope="session")
+def capabilities(ehlo_tls: Ehlo, seen: Seen) -> Ehlo:
+    """The same, once there are any."""
+    if not ehlo_tls.accepted:
+        raise Blocked(why_not_greeted(seen))
+    return ehlo_tls
+
+
+# --- the identity provider, asked at the same time ---------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+@asks(SecretCheck, lambda profile, parameters: (parameters["secret"],))
+def secret_check(evidence: Evidence, secret: str) -> SecretCheck:
+    """Whether one of the profile's secrets could be read."""
+    return evidence[SecretCheck, secret]
+
+
+@pytest.fixture(scope="session")
+def readable_secret(secret_check: SecretCheck, seen: Seen) -> SecretCheck:
+    """The same, once it could be read."""
+    if not secret_check.resolved:
+        raise Blocked(why_secret_unavailable(seen, secret_check.key))
+    return secret_check
+
+
+@pytest.fixture(scope="session")
+@asks(Discovery)
+def metadata(evidence: Evidence, profile: Profile) -> Discovery:
+    """The discovery document; skipped where the profile knows of none."""
+    if not (profile.oauth.discovery_uri or profile.oauth.issuer):
+        pytest.skip("this provider publishes no metadata")
+    return evidence[Discovery]
+
+
+@pytest.fixture(scope="session")
+def readable_metadata(metadata: Discovery, seen: Seen) -> Discovery:
+    """The same, once it can be read."""
+    if not metadata.readable:
+        raise Blocked(why_not_discovered(seen), on_the_way=False)
+    return metadata
+
+
+@pytest.fixture(scope="session")
+@asks(Keys)
+def keys(evidence: Evidence, profile: Profile) -> Keys:
+    """The public signing keys; skipped where the provider has none to verify access tokens with."""
+    if not (profile.oauth.jwks_uri or profile.oauth.discovery_uri or profile.oauth.issuer):
+        pytest.skip("this provider publishes no keys")
+    return evidence[Keys]
+
+
+@pytest.fixture(scope="session")
+@asks(Grant)
+def grant(evidence: Evidence) -> Grant:
+    """The token endpoint's answer; a refusal is an answer too."""
+    return evidence[Grant]
+
+
+@pytest.fixture(scope="session")
+def asked_grant(grant: Grant) -> Grant:
+    """The same, where an endpoint was asked rather than a token given."""
+    if grant.grant == GrantType.ACCESS_TOKEN:
+        pytest.skip("the profile gives an access token; no endpoint is asked")
+    return grant
+
+
+@pytest.fixture(scope="session")
+def answered_grant(asked_grant: Grant, seen: Seen) -> Grant:
+    """The same, once the endpoint responded."""
+    if not asked_grant.answered:
+        raise Blocked(why_not_granted(seen))
+    return asked_grant
+
+
+@pytest.fixture(scope="session")
+def granted(asked_grant: Grant, seen: Seen) -> Grant:
+    """The same, once it holds a token."""
+    if not asked_grant.granted:
+        raise Blocked(why_not_granted(seen))
+    return asked_grant
+
+
+@pytest.fixture(scope="session")
+def refreshed(asked_grant: Grant) -> Grant:
+    """The answer, where it was a refresh token that was to be redeemed."""
+    if asked_grant.grant != GrantType.REFRESH_TOKEN:
+        pytest.skip("this grant has no refresh token")
+    return asked_grant
+
+
+@pytest.fixture(scope="session")
+def redeemed(refreshed: Grant, seen: Seen) -> Grant:
+    """The same, once it was redeemed."""
+    if not refreshed.granted:
+        raise Blocked(why_not_granted(seen))
+    return refreshed
+
+
+@pytest.fixture(scope="session")
+def renewing(redeemed: Grant, profile: Profile) -> Grant:
+    """The same, at a provider that issues a new refresh token each time."""
+    if not profile.provider.renews_refresh_tokens:
+        pytest.skip("this provider does not issue a new refresh token each time")
+    return redeemed
+
+
+@pytest.fixture(scope="session")
+def any_token(grant: Grant, seen: Seen) -> AccessToken:
+    """What may be known of the token; blocked when nothing was granted."""
+    if grant.token is None:
+        raise Blocked(why_not_granted(seen))
+    return grant.token
+
+
+@pytest.fixture(scope="session")
+def token(any_token: AccessToken) -> AccessToken:
+    """The claims of the token; skipped when it is opaque or does not decode."""
+    if any_token.opaque:
+        pytest.skip("the token is opaque: only the provider can read it")
+    return any_token
+
+
+@pytest.fixture(scope="session")
+def expected_values(claim: str, token: AccessToken, profile: Profile) -> frozenset[str]:
+    """What the profile expects of a claim; skipped where it expects nothing, or the token does not say."""
+    expected = profile.expected_values(claim)
+    if not expected:
+        pytest.skip(f"the profile does not say which {claim} to expect")
+    if claim != "aud" and not token.values(claim):
+        pytest.skip(f"the token does not say its {claim}")
+    return expected
+
+
+@pytest.fixture(scope="session")
+@asks(TokenInfo, lambda profile, _: ("",) if profile.oauth.token_info_uri else ())
+def token_for_mail(any_token: AccessToken, profile: Profile, seen: Seen) -> AccessToken:
+    """The token, where it is for the mail service and its permissions can be known."""
+    if not any_token.opaque and profile.expect.aud and not for_this_resource(profile, any_token):
+        raise Blocked(why_claim_differs(seen, "aud"), on_the_way=False)
+    if any_token.for_application and profile.oauth.app_permission == "rbac" and not any_token.opaque:
+        pytest.skip("RBAC for Applications decides, not the token")
+    if permitted(seen, any_token) is None:
+        pytest.skip("what the token permits is not said anywhere")
+    return any_token
+
+
+@pytest.fixture(scope="session")
+def user_token(token: AccessToken) -> AccessToken:
+    """The token, where it is on behalf of a user and says of whom."""
+    if token.for_application:
+        pytest.skip("the token is the application's own, not a user's")
+    if not token.user:
+        pytest.skip("the token does not name its user")
+    return token
+
+
+@pytest.fixture(scope="session")
+@asks(SignatureCheck)
+def signature(token: AccessToken, evidence: Evidence, profile: Profile) -> SignatureCheck:
+    """Whether the published keys verify the token; skipped where they are not expected to."""
+    if not profile.provider.signed_tokens:
+        pytest.skip("this provider's tokens are not for clients to verify")
+    checked = evidence[SignatureCheck]
+    if checked.state is SignatureState.NOT_CHECKED:
+        pytest.skip("the token's signature is not made to be checked by others")
+    return checked
+
+
+# --- the same connection, from AUTH to the end of the message ----------------------------------------------
+
+
+@pytest.fixture(scope="session")
+@asks(AuthExchange)
+def auth(evidence: Evidence) -> AuthExchange:
+    """AUTH with the token, and the server's answer."""
+    return evidence[AuthExchange]
+
+
+@pytest.fixture(scope="session")
+@asks(MailFrom)
+def mail_from(evidence: Evidence) -> MailFrom:
+    """The answer to the sender."""
+    return evidence[MailFrom]
+
+
+@pytest.fixture(scope="session")
+@asks(RcptTo, lambda profile, parameters: (parameters["recipient"],))
+def rcpt_to(evidence: Evidence, recipient: str) -> RcptTo:
+    """The answer to one recipient."""
+    return evidence[RcptTo, recipient]
+
+
+@pytest.fixture(scope="session")
+@asks(DataExchange)
+def data(evidence: Evidence) -> DataExchange:
+    """The server's last word on the message."""
+    return evidence[DataExchange]

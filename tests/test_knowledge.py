@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import string
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import smtp_preflight
 from smtp_preflight.diagnosis.rank import Signs, rank
 from smtp_preflight.knowledge import WHO, Entry, entries, knowledge_date, matches
 from smtp_preflight.lab import FAULTS
-from smtp_preflight.model import Certainty, Stage
+from smtp_preflight.model import Cause, Certainty, Stage
 
 SOURCE = Path(smtp_preflight.__file__).parent
 
@@ -23,19 +24,26 @@ SET_BY_CODE = frozenset({"unexplained"})
 # What the text of an entry may ask to be filled in: settings, and what was seen (diagnosis/signs.py).
 SETTINGS = {
     "provider", "host", "port", "tls_mode", "mailbox", "sender", "tenant", "client_id", "scope",
-    "token_endpoint", "profile", "preset_host", "preset_port",
+    "token_endpoint", "profile", "preset_host", "preset_port", "spf_include", "dkim_selector",
 }  # fmt: skip
 SEEN = {
-    "dns_answer", "system_answer", "tcp_attempts", "greeting_seen", "starttls_seen", "tls_seen", "tls_version",
-    "cert_issuer", "cert_names", "cert_not_before", "cert_not_after", "cert_key", "cert_signature",
-    "chain_length", "now", "secret_key", "secret_reference", "secret_problem",
+    "dns_answer", "system_answer", "domain", "mx_host", "spf_problem", "spf_lookups", "tcp_attempts",
+    "greeting_seen", "starttls_seen", "tls_seen", "tls_version", "cert_issuer", "cert_names",
+    "cert_not_before", "cert_not_after", "cert_key", "cert_signature", "chain_length", "now", "secret", "reference", "aud",
+    "permissions", "token_user", "tid", "appid", "oid", "token_expires", "recipient",
 }  # fmt: skip
 
 every_entry = pytest.mark.parametrize("entry", entries().values(), ids=lambda one: one.code)
 
 
-def texts(entry: Entry) -> tuple[str, ...]:
-    return (entry.title, entry.meaning, *entry.remedy, entry.decide_by)
+def placeholders(entry: Entry) -> set[str]:
+    texts = (entry.title, entry.meaning, *entry.remedy, entry.decide_by)
+    return {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def causes_of(entry: Entry, example: Mapping[str, str]) -> tuple[Cause, ...]:
+    """What the engine makes of an example, at the entry's stage or the one that the example names."""
+    return rank(Signs(common=example), Stage(example.get("stage", entry.stage)))
 
 
 @every_entry
@@ -60,10 +68,7 @@ def test_entry_that_is_not_decisive_says_how_to_decide(entry: Entry) -> None:
 @every_entry
 def test_placeholders_are_known(entry: Entry) -> None:
     """No text waits for a value that nobody provides, and braces are balanced."""
-    named = {
-        name for text in texts(entry) for _, name, _, _ in string.Formatter().parse(text) if name is not None
-    }
-    assert named <= SETTINGS | SEEN
+    assert placeholders(entry) <= SETTINGS | SEEN
 
 
 @every_entry
@@ -91,23 +96,21 @@ def test_patterns_compile(entry: Entry) -> None:
 def test_example_is_recognised_as_its_own(code: str, number: int) -> None:
     """An explanation that no longer matches its own example is wrong."""
     entry = entries()[code]
-    assert rank(Signs(common=entry.examples[number]), entry.stage)[0].code == code
+    assert causes_of(entry, entry.examples[number])[0].code == code
 
 
 @pytest.mark.parametrize("code", [one.code for one in entries().values() if one.decisive])
 def test_decisive_entry_comes_out_certain(code: str) -> None:
     """An entry that claims that nothing else shows its signs is alone with one of its own examples."""
     entry = entries()[code]
-    first = [rank(Signs(common=example), entry.stage)[0] for example in entry.examples]
-    assert Certainty.CERTAIN in {cause.certainty for cause in first}
+    assert Certainty.CERTAIN in {causes_of(entry, example)[0].certainty for example in entry.examples}
 
 
 @pytest.mark.parametrize("code", [one.code for one in entries().values() if not one.decisive])
 def test_other_entries_are_never_certain(code: str) -> None:
     """Without that claim, the best there is to say is likely."""
     entry = entries()[code]
-    found = [rank(Signs(common=example), entry.stage)[0] for example in entry.examples]
-    assert Certainty.CERTAIN not in {cause.certainty for cause in found}
+    assert Certainty.CERTAIN not in {causes_of(entry, example)[0].certainty for example in entry.examples}
 
 
 def test_every_code_in_the_source_is_explained() -> None:

@@ -16,34 +16,52 @@ from typing import Any, TypeVar, overload
 
 import pydantic
 
+from smtp_preflight.diagnosis.auth_offered import why_no_bearer_offered
+from smtp_preflight.diagnosis.discovery import why_no_keys, why_not_discovered
 from smtp_preflight.diagnosis.dns import why_no_address
 from smtp_preflight.diagnosis.follow_ups import follow_ups
 from smtp_preflight.diagnosis.greeting import why_not_greeted
 from smtp_preflight.diagnosis.naming import finding
+from smtp_preflight.diagnosis.profile import why_any_secret_unavailable
 from smtp_preflight.diagnosis.starttls import why_no_tls_begun
+from smtp_preflight.diagnosis.submission import (
+    why_no_recipient_accepted,
+    why_not_authenticated,
+    why_sender_refused,
+)
 from smtp_preflight.diagnosis.tcp import why_not_connected
 from smtp_preflight.diagnosis.tls import why_not_verified
+from smtp_preflight.diagnosis.token import why_not_granted
 from smtp_preflight.model import (
+    AuthExchange,
+    DataExchange,
     Ehlo,
     Finding,
+    Grant,
+    Keys,
+    MailFrom,
     Observation,
     Profile,
     Question,
+    RcptTo,
     Seen,
+    SignatureCheck,
     SmtpGreeting,
     Stage,
     StartTls,
     TcpConnects,
     TlsHandshake,
+    TokenInfo,
     public_fields,
 )
 from smtp_preflight.outcome import Blocked, NotAsked
-from smtp_preflight.probes.questions import ROWS, Asking, closure, needs_of
+from smtp_preflight.probes.questions import AFTER_TLS, DIALOGUE, ROWS, Asking, closure, is_transient, needs_of
 from smtp_preflight.secrets import Wallet
 
 T = TypeVar("T", bound=Observation)
 FOLLOW_UP_ROUNDS = 2
 SIDE_BY_SIDE = 32  # profiles asked at the same time
+RETRY_PAUSE_S = 2.0  # before the first retry; twice as long before each further one
 GOODBYE_S = 2.5  # for QUIT and closing, after the last question
 
 
@@ -53,6 +71,21 @@ def _why_no_safe_ehlo(seen: Seen) -> Finding:
     return why_not_greeted(seen) if tls and tls.verified else why_not_verified(seen)
 
 
+def _granted(seen: Seen) -> bool:
+    grant = seen.get(Grant)
+    return grant is not None and grant.granted
+
+
+def _bearer_offered(seen: Seen) -> bool:
+    ehlo = seen.get(Ehlo, AFTER_TLS)
+    return ehlo is not None and bool(ehlo.bearer_for(seen.profile.smtp.mechanism))
+
+
+def _why_no_mechanism(seen: Seen) -> Finding:
+    ehlo = seen.get(Ehlo, AFTER_TLS)
+    return why_no_bearer_offered(seen) if ehlo and ehlo.accepted else why_not_greeted(seen)
+
+
 # Why a question was not asked although all it needs was answered.
 WHY_NOT_ASKED: Mapping[type[Observation], Callable[[Seen], Finding]] = {
     TcpConnects: why_no_address,
@@ -60,6 +93,14 @@ WHY_NOT_ASKED: Mapping[type[Observation], Callable[[Seen], Finding]] = {
     Ehlo: lambda seen: _why_no_safe_ehlo(seen) if seen.get(TlsHandshake) else why_not_greeted(seen),
     StartTls: why_no_tls_begun,
     TlsHandshake: lambda seen: why_no_tls_begun(seen) if seen.get(StartTls) else why_not_connected(seen),
+    Keys: why_not_discovered,
+    Grant: why_any_secret_unavailable,
+    SignatureCheck: lambda seen: why_no_keys(seen) if _granted(seen) else why_not_granted(seen),
+    TokenInfo: why_not_granted,
+    AuthExchange: lambda seen: why_not_granted(seen) if _bearer_offered(seen) else _why_no_mechanism(seen),
+    MailFrom: why_not_authenticated,
+    RcptTo: why_sender_refused,
+    DataExchange: why_no_recipient_accepted,
 }
 
 
@@ -137,8 +178,11 @@ def _why_cut_short(seen: Seen) -> Finding:
 class Recorder:
     """Asks what the selected checks need of one profile, concurrently, and closes the evidence."""
 
-    def __init__(self, profile: Profile, wallet: Wallet, questions: Iterable[Question]) -> None:
+    def __init__(
+        self, profile: Profile, wallet: Wallet, questions: Iterable[Question], *, retries: int = 0
+    ) -> None:
         self.profile = profile
+        self._retries = retries
         self.started = dt.datetime.now(dt.UTC)
         self._questions = tuple(questions)
         self._answers: dict[Question, Observation] = {}
@@ -146,7 +190,7 @@ class Recorder:
         self._follow_ups: set[Question] = set()
         self._wallet = wallet
         self._awaited: dict[Question, None] = {}
-        self._asking = Asking(profile, wallet, self._answers)
+        self._asking = Asking(profile, wallet, self._seen)
 
     @property
     def awaited(self) -> tuple[Question, ...]:
@@ -163,6 +207,7 @@ class Recorder:
         try:
             async with asyncio.timeout(self._run_limit_s()):
                 await self._ask(closure(self._questions, self.profile))
+                await self._try_again()
                 await self._follow_up()
         except TimeoutError:
             cut_short = "run_limit"
@@ -181,6 +226,33 @@ class Recorder:
                 await self._asking.close()
         except TimeoutError:
             self._asking.abort()
+
+    async def _try_again(self) -> None:
+        """Ask again what failed for the moment and has no effect; never a token that may be spent.
+
+        A step of the SMTP dialogue needs its connection from the start, so all of them are asked anew; not
+        once a byte of the message has left.
+        """
+        for attempt in range(self._retries):
+            failed = {question for question, answer in self._answers.items() if is_transient(answer)}
+            if not failed or self._message_left():
+                return
+            await asyncio.sleep(max(RETRY_PAUSE_S * 2**attempt, *map(self._asked_to_wait_s, failed)))
+            if any(question.kind in DIALOGUE for question in failed):
+                self._asking.hang_up_for_good()
+                failed.update(question for question in self._answers if question.kind in DIALOGUE)
+            for question in failed:
+                del self._answers[question]
+            await self._ask(closure(self._questions, self.profile))
+
+    def _message_left(self) -> bool:
+        return any(isinstance(one, DataExchange) and one.body_sent for one in self._answers.values())
+
+    def _asked_to_wait_s(self, question: Question) -> float:
+        """What the server's Retry-After says (RFC 9110 section 10.2.3), in seconds."""
+        http = getattr(self._answers[question], "http", None)
+        told = http.headers.get("retry-after", "") if http else ""
+        return float(told) if told.isdecimal() else 0.0
 
     async def _follow_up(self) -> None:
         for _ in range(FOLLOW_UP_ROUNDS):

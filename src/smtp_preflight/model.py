@@ -601,8 +601,8 @@ class SmtpStep(Observation):
 
     @property
     def accepted(self) -> bool:
-        """A positive reply came."""
-        return self.reply is not None and 200 <= self.reply.code < 300
+        """A positive reply came, whole."""
+        return self.failure is None and self.reply is not None and 200 <= self.reply.code < 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -615,7 +615,7 @@ class SmtpGreeting(SmtpStep):
     @property
     def is_smtp(self) -> bool:
         """What answers is an SMTP server."""
-        return self.reply is not None
+        return self.reply is not None and self.failure is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -668,7 +668,7 @@ class StartTls(SmtpStep):
     @property
     def may_begin(self) -> bool:
         """The server said 220 and nothing else."""
-        return self.reply is not None and self.reply.code == 220 and not self.injected
+        return self.accepted and not self.injected
 
 
 @dataclass(frozen=True, slots=True)
@@ -822,6 +822,7 @@ class HttpExchange:
     proxy: str = ""  # through which proxy, without credentials
     failure: HttpFailure | None = None
     detail: str = ""
+    sent: bool = False  # the request left, wholly or in part; whatever it asks for may have happened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -1024,7 +1025,7 @@ class AuthExchange(SmtpStep):
     @property
     def accepted(self) -> bool:
         """235; a 334 is a question, and 503 is no success either."""
-        return self.reply is not None and self.reply.code == 235
+        return self.failure is None and self.reply is not None and self.reply.code == 235
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -1197,6 +1198,7 @@ class Run:
     evidence: tuple[Mapping[str, Any], ...]  # the answers of ``seen`` as plain data
     replayed_from: str | None = None
     recorded_knowledge: str | None = None  # the date of the knowledge that judged it first
+    environment: Mapping[str, str] = field(default_factory=dict)  # of the machine that asked: Python, OpenSSL
 
     @property
     def red(self) -> tuple[ReportedFinding, ...]:

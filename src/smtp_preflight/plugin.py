@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from smtp_preflight import __version__
+from smtp_preflight.diagnosis.token import scopes_to_be_granted
 from smtp_preflight.evidence import AskingThread, BadRecording, Evidence
 from smtp_preflight.knowledge import entries, knowledge_date
 from smtp_preflight.ledger import CheckFrame
@@ -38,6 +39,9 @@ FAMILIES = ("ipv4", "ipv6")
 SUBJECTS: Mapping[str, Callable[[Profile], Sequence[str]]] = {
     "family": lambda profile: FAMILIES,
     "recipient": lambda profile: profile.recipients,
+    "secret": lambda profile: tuple(profile.oauth.secrets()),
+    "scope": scopes_to_be_granted,
+    "claim": lambda profile: ("aud", "tid", "appid"),
 }
 
 OUTCOMES: Mapping[Outcome, tuple[str, str]] = {  # pytest's category and letter
@@ -48,6 +52,9 @@ OUTCOMES: Mapping[Outcome, tuple[str, str]] = {  # pytest's category and letter
     Outcome.SKIPPED: ("skipped", "s"),
     Outcome.ERROR: ("error", "E"),
 }
+
+PROGRESS_S = 0.5  # between two lines that say what is awaited
+WIDTH = 79
 
 CHECK = pytest.StashKey[CheckFrame]()
 TOLD = pytest.StashKey[list[Finding]]()
@@ -85,6 +92,12 @@ class Suite:
         self._labs.append(lab)
         run.enter_lab(lab.overlay(run.profile), lab.secrets())
 
+    def report(self, run: ProfileRun) -> None:
+        """Write the reports of a profile, and keep its last words for the terminal."""
+        finished = run.finish()
+        place = publish(finished, Path(self.config.option.report_dir))
+        self.summaries[run.profile.name] = terminal.summary_lines(finished, place)
+
     def stop(self) -> None:
         """Leave nothing behind."""
         if self._thread is not None:
@@ -119,6 +132,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--report-dir", metavar="DIR", default="reports", help="where reports go (default: reports)"
     )
     group.addoption("--warnings-fail", action="store_true", help="what is only a warning fails the run")
+    group.addoption(
+        "--retry-transient",
+        type=int,
+        default=0,
+        metavar="N",
+        help="ask again, up to N times, what failed for the moment and has no effect",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -139,6 +159,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Read the profiles before anything else; what is no profile ends the run here (exit 4)."""
     options = config.option
+    if asks_to_list(config):
+        return
     if not wants_checks(config):
         if options.profile or options.replay:
             raise pytest.UsageError(
@@ -149,11 +171,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     config.stash[SUITE] = Suite(config, runs)
 
 
+def asks_to_list(config: pytest.Config) -> bool:
+    """Whether this call of pytest only shows something about itself, its options say."""
+    listings = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+    return any(config.getoption(name, None) for name in listings)
+
+
 def wants_checks(config: pytest.Config) -> bool:
-    """Whether this call of pytest is to run checks of ours, rather than tests or a listing of options."""
-    asked_to_list = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
-    if any(config.getoption(name, None) for name in asked_to_list):
-        return False
+    """Whether this call of pytest is to run checks of ours, rather than tests."""
     folder = checks_folder(config)
     places = [(config.invocation_params.dir / arg.partition("::")[0]).resolve() for arg in config.args]
     return any(place == folder or place in folder.parents or folder in place.parents for place in places)
@@ -216,7 +241,12 @@ def run_for(config: pytest.Config, profile: Profile) -> ProfileRun:
         raise ProfileError(
             profile.name, "--until", until, f"{profile.furthest} at most, as the profile is set up"
         )
-    return ProfileRun(profile, until=until, warnings_fail=config.option.warnings_fail)
+    return ProfileRun(
+        profile,
+        until=until,
+        warnings_fail=config.option.warnings_fail,
+        retries=config.option.retry_transient,
+    )
 
 
 def replayed(config: pytest.Config) -> dict[str, ProfileRun]:
@@ -265,9 +295,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for name, run in suite.runs.items()
         for values in _combinations([SUBJECTS[one](run.profile.as_written) for one in named])
     ]
-    metafunc.parametrize(
-        ["profile", *named], rows, indirect=["profile"], scope="session", ids=["-".join(row) for row in rows]
-    )
+    ids = [":".join((name, "-".join(values))).removesuffix(":") for name, *values in rows]  # see spread.py
+    metafunc.parametrize(["profile", *named], rows, indirect=["profile"], scope="session", ids=ids)
 
 
 def _combinations(values: list[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -289,6 +318,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     beyond: list[pytest.Item] = []
     for item in items:
         if is_check(item):
+            if profile_of(item) not in suite.runs:
+                continue  # no profile names anything for it: pytest's own place-holder
             frame = _frame(item)
             item.stash[CHECK] = frame
             item.add_marker(str(frame.stage))
@@ -314,10 +345,25 @@ def _place(suite: Suite, item: pytest.Item) -> tuple[int, float]:
 def _frame(item: pytest.Item) -> CheckFrame:
     assert isinstance(item, pytest.Function)  # for the type checker; see is_check
     name = profile_of(item)
-    parameters = item.callspec.id.removeprefix(name).removeprefix("-")
+    parameters = item.callspec.id.removeprefix(name).removeprefix(":")
     test = f"{item.path.name}::{item.originalname}" + (f"[{parameters}]" if parameters else "")
     expected = (item.function.__doc__ or item.originalname).strip().splitlines()[0]
     return CheckFrame(test, item.module.STAGE, expected)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before a profile's first check: say on a terminal what is awaited, until the evidence is closed."""
+    reporter = item.config.pluginmanager.get_plugin("terminalreporter")
+    if CHECK not in item.stash or reporter is None or not reporter.isatty:
+        return
+    run = item.config.stash[SUITE].run_of(item)
+    shown = False
+    while run.waiting(PROGRESS_S):
+        awaited = ", ".join(sorted({one.kind.__name__ for one in run.awaited}))
+        reporter.rewrite(f"  waiting for {awaited}"[:WIDTH], erase=True)
+        shown = True
+    if shown:
+        reporter.rewrite("", erase=True)
 
 
 def _wanted(run: ProfileRun, frame: CheckFrame, config: pytest.Config) -> bool:
@@ -388,7 +434,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from smtp_preflight.spread import ProfileScheduling  # xdist is there whenever this hook is called
 
-    return ProfileScheduling(config, suite.runs, log)
+    return ProfileScheduling(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -397,6 +443,17 @@ def pytest_testnodedown(node: Any) -> None:
     suite = node.config.stash.get(SUITE, None)
     if suite is not None:
         suite.summaries.update(json.loads(getattr(node, "workeroutput", {}).get("smtp_preflight", "{}")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, sched: Any) -> None:
+    """A worker died and nobody asks again: an older run's report must not stand for this one."""
+    from smtp_preflight.spread import profile_in  # xdist is there whenever this hook is called
+
+    suite = sched.config.stash.get(SUITE, None)
+    run = suite.runs.get(profile_in(crashitem)) if suite else None
+    if run is not None:
+        suite.report(run)
 
 
 @pytest.fixture(scope="session")
@@ -541,12 +598,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     suite = session.config.stash.get(SUITE, None)
     if suite is None or session.config.option.collectonly or not _runs_checks_itself(session.config):
         return
-    folder = Path(session.config.option.report_dir)
     for run in suite.runs.values():
         if run.judged and run.started:
-            finished = run.finish()
-            place = publish(finished, folder)
-            suite.summaries[run.profile.name] = terminal.summary_lines(finished, place)
+            suite.report(run)
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["smtp_preflight"] = json.dumps(suite.summaries)
     suite.stop()

@@ -27,7 +27,7 @@ from smtp_preflight.model import (
     Verdict,
     short,
 )
-from smtp_preflight.profile import ProfileError, load_providers, profile_from_settings, settings_of
+from smtp_preflight.profile import STEM, ProfileError, load_providers, profile_from_settings, settings_of
 from smtp_preflight.secrets import Secret, Wallet
 from smtp_preflight.until_when import deadlines
 
@@ -70,6 +70,7 @@ class ProfileRun:
         *,
         until: Until,
         warnings_fail: bool = False,
+        retries: int = 0,
         recording: Recording | None = None,
     ) -> None:
         self.profile = profile
@@ -81,6 +82,7 @@ class ProfileRun:
         self.wants: list[Callable[[Profile], Iterable[Question]]] = []  # of the selected checks
         self._given: Mapping[str, Secret] = {}
         self._warnings_fail = warnings_fail
+        self._retries = retries
         self._recorder: Recorder | None = None
         self._future: concurrent.futures.Future[Evidence] | None = None
         self._evidence: Evidence | None = None
@@ -115,8 +117,14 @@ class ProfileRun:
         for key, secret in self._given.items():
             wallet.put(key, secret)
         questions = dict.fromkeys(one for want in self.wants for one in want(self.profile))
-        self._recorder = Recorder(self.profile, wallet, questions)
+        self._recorder = Recorder(self.profile, wallet, questions, retries=self._retries)
         self._future = thread.submit(self._recorder)
+
+    def waiting(self, at_most_s: float) -> bool:
+        """Wait for the evidence, no longer than this; whether it is still being gathered."""
+        if self._future is None or self._evidence is not None:
+            return False
+        return not concurrent.futures.wait([self._future], timeout=at_most_s).done
 
     @property
     def evidence(self) -> Evidence:
@@ -159,7 +167,7 @@ class ProfileRun:
             duration_s=recording.duration_s if recording else _duration(seen),
             until=self.until,
             verdict=verdict,
-            proven=self._proven(),
+            proven=self._proven(ledger),
             not_asked=self._not_asked(),
             settings=settings_of(self.profile),
             findings=ledger.findings,
@@ -189,25 +197,28 @@ class ProfileRun:
 
     def _verdict(self, ledger: Ledger, complete: bool) -> Verdict:
         outcomes = {one.outcome for one in self._results}
-        if Outcome.ERROR in outcomes:
-            return Verdict.INCOMPLETE
         if Outcome.FAILED in outcomes:
             return Verdict.NOT_READY
-        if not complete:
+        if Outcome.ERROR in outcomes or not complete:
             return Verdict.INCOMPLETE
         warned = any(one.severity is Severity.WARNING or one.waived for one in ledger.findings)
         return Verdict.READY_WITH_WARNINGS if warned else Verdict.READY
 
-    def _proven(self) -> Stage | None:
-        """The last stage on the message's way of which everything judged holds, without a gap before it."""
+    def _proven(self, ledger: Ledger) -> Stage | None:
+        """The last stage on the message's way of which everything judged holds, without a gap before it.
+
+        What does not apply is no gap, nor is what a mere warning keeps from being asked.
+        """
+        red = {one.id for one in ledger.findings if one.severity is Severity.ERROR and not one.waived}
         reached: Stage | None = None
         for stage in MESSAGE_WAY:
-            outcomes = {one.outcome for one in self._results if one.stage is stage}
-            if outcomes & {Outcome.FAILED, Outcome.BLOCKED, Outcome.ERROR}:
+            here = [one for one in self._results if one.stage is stage]
+            outcomes = {one.outcome for one in here}
+            if outcomes & {Outcome.FAILED, Outcome.ERROR} or any(one.blocked_by in red for one in here):
                 break
             if outcomes & {Outcome.PASSED, Outcome.WARNED}:
                 reached = stage
-            elif stage in self.called_for.values():
+            elif not here and stage in self.called_for.values():
                 break
         return reached
 
@@ -228,11 +239,13 @@ def read_recording(path: Path) -> Recording:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         if report["schema"] != SCHEMA:
-            raise BadRecording(f"{path}: schema: found {report['schema']!r}; wanted {SCHEMA}")
+            raise BadRecording(f"schema: found {report['schema']!r}; wanted {SCHEMA}")
+        if not STEM.fullmatch(report["profile"]):  # it names the folder of the reports
+            raise BadRecording(f"profile: found {report['profile']!r}; wanted the name of a profile")
         settings = {key: Setting(one["value"], one["from"]) for key, one in report["settings"].items()}
         profile = profile_from_settings(report["profile"], settings, load_providers())
         answers, follow_ups = decode(report["evidence"])
-        started = dt.datetime.fromisoformat(report["started"])
+        started = dt.datetime.fromisoformat(report["started"]).astimezone(dt.UTC)
         seen = Seen(profile, started, answers, follow_ups, report["cut_short"])
         return Recording(
             seen=seen,
@@ -246,7 +259,9 @@ def read_recording(path: Path) -> Recording:
         raise BadRecording(f"{path}: cannot be read: {problem.strerror}; wanted a report.json") from None
     except ProfileError as problem:
         raise BadRecording(f"{path}: settings: {problem}") from None
-    except (BadRecording, KeyError, ValueError, TypeError, AttributeError) as problem:
+    except BadRecording as problem:
+        raise BadRecording(f"{path}: {problem}") from None
+    except (KeyError, ValueError, TypeError, AttributeError) as problem:
         told = f"lacks {problem}" if isinstance(problem, KeyError) else short(problem)
         raise BadRecording(f"{path}: not a report.json of this suite: {told}") from None
 

@@ -73,7 +73,11 @@ def _readable_signs(seen: Seen, token: AccessToken) -> dict[str, str]:
     }
     if profile.expect.aud:
         found["aud"] = (
-            "expected" if for_this_resource(profile, token) else "graph" if token.values("aud") & GRAPH else "other"
+            "expected"
+            if for_this_resource(profile, token)
+            else "graph"
+            if token.values("aud") & GRAPH
+            else "other"
         )
     if profile.expect.permissions:
         found["permission"] = _permission(seen, token)

@@ -12,7 +12,9 @@ from smtp_preflight.model import AccessToken, Finding, Seen, SignatureCheck, Sta
 AUDIENCE = ("aud",)
 PERMISSION = ("aud", "permission", "claims_kind")
 SIGNS_OF_CLAIM = {"aud": AUDIENCE, "tid": ("tid",), "appid": ("appid",)}
-ENOUGH = frozenset({"SMTP.Send", "SMTP.SendAsApp", "offline_access", "openid", "profile", "email", "User.Read"})
+ENOUGH = frozenset(
+    {"SMTP.Send", "SMTP.SendAsApp", "offline_access", "openid", "profile", "email", "User.Read"}
+)
 
 
 def why_undecodable(seen: Seen, token: AccessToken) -> Finding:

@@ -13,12 +13,16 @@ def why_not_discovered(seen: Seen) -> Finding:
     """The metadata cannot be fetched, or does not say what it should."""
     facts = signs_of(seen).facts
     words = facts.get("discovery_seen", "not asked")
-    return finding(seen, Stage.DISCOVERY, *METADATA, facts={"seen": f"{words}\nissuer: {facts.get('issuer')}"})
+    return finding(
+        seen, Stage.DISCOVERY, *METADATA, facts={"seen": f"{words}\nissuer: {facts.get('issuer')}"}
+    )
 
 
 def why_no_keys(seen: Seen) -> Finding:
     """The signing keys cannot be fetched."""
-    return finding(seen, Stage.DISCOVERY, "keys", facts={"seen": signs_of(seen).facts.get("keys_seen", "not asked")})
+    return finding(
+        seen, Stage.DISCOVERY, "keys", facts={"seen": signs_of(seen).facts.get("keys_seen", "not asked")}
+    )
 
 
 def remark_on_discovery_time(seen: Seen, answer: Discovery | Keys) -> Finding | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+from smtp_preflight.diagnosis.lint import Problem
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.model import Finding, SecretCheck, Seen, Stage
 
@@ -11,12 +14,41 @@ def why_secret_unavailable(seen: Seen, key: str) -> Finding:
     check = seen.get(SecretCheck, key)
     words = f"{check.reference}: {check.problem}" if check else key
     facts = {"seen": words, "secret": key, "reference": check.reference if check else ""}
-    return finding(
-        seen, Stage.PROFILE, "secret", subject=key, signs={"secret": "unavailable"}, facts=facts
-    )
+    return finding(seen, Stage.PROFILE, "secret", subject=key, signs={"secret": "unavailable"}, facts=facts)
 
 
 def why_any_secret_unavailable(seen: Seen) -> Finding:
     """The first of the secrets without which no token request can be formed."""
     missing = (one.key for one in seen.every(SecretCheck) if not one.resolved)
     return why_secret_unavailable(seen, next(missing, ""))
+
+
+def why_it_cannot_work(seen: Seen, problem: Problem | None) -> Finding:
+    """Something in the profile does not fit, by what the provider documents."""
+    if problem is None:
+        return finding(seen, Stage.PROFILE, "problem")
+    return finding(
+        seen,
+        Stage.PROFILE,
+        "problem",
+        signs={"problem": problem.code},
+        facts={
+            "seen": f"{problem.key}: {problem.found}\nwanted: {problem.wanted}",
+            "key": problem.key,
+            "found": problem.found,
+            "wanted": problem.wanted,
+        },
+    )
+
+
+def remark_on_secret_end(seen: Seen) -> Finding | None:
+    """The application's secret or certificate ends within the threshold."""
+    ends = seen.profile.oauth.secret_expires
+    if ends is None:
+        return None
+    left = ends - seen.started.date()
+    if left >= dt.timedelta(days=seen.profile.thresholds.secret_days):
+        return None
+    words = f"ends {ends.isoformat()}, in {left.days} days"
+    facts = {"seen": words, "secret_expires": ends.isoformat()}
+    return finding(seen, Stage.PROFILE, "soon", signs={"soon": "client_secret"}, facts=facts)

@@ -16,16 +16,16 @@ tls                   ``tls_failure`` (a ``TlsFailure``), ``verify_code``, ``cer
                       incomplete, untrusted, no_store), ``cert_key`` and ``cert_signature`` (strong, weak),
                       ``tls_version``, ``text``
 auth_offered          ``auth_offered`` (none, no_bearer, bearer), ``password_mechanisms`` (offered)
-discovery             ``discovery`` (unreachable, invalid, issuer_differs), ``http_failure`` (an ``HttpFailure``),
-                      ``http_status``, ``is_json``, ``error``, ``aadsts``, ``keys`` (unreachable)
+discovery             ``discovery`` (unreachable, invalid, issuer_differs), ``keys`` (unreachable),
+                      ``http_failure`` (an ``HttpFailure``), ``http_status``, ``is_json``, ``error``, ``aadsts``
 token                 ``http_failure``, ``http_status``, ``is_json``, ``error``, ``suberror``, ``aadsts``
                       (numbers, separated by blanks), ``text``, ``refresh_answer`` (lost), ``problem``
 claims                ``aud`` (expected, graph, other), ``permission`` (present, missing, rbac),
-                      ``claims_kind`` (user, app), ``expired`` (no, yes, not_yet), ``tid``, ``user``, ``appid``
-                      (match, mismatch), ``token_use`` (access_token, id_token), ``token_fault`` (none, opaque,
-                      or the first of these that is wrong)
-auth                  those of claims, ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``mechanism``, ``challenge_status``,
-                      ``challenge_scope``
+                      ``claims_kind`` (user, app), ``expired`` (no, yes, not_yet), ``tid``, ``user``,
+                      ``appid`` (match, mismatch), ``token_use`` (access_token, id_token), ``token_fault``
+                      (none, opaque, or the first of these that is wrong)
+auth                  those of claims, ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``mechanism``,
+                      ``challenge_status``, ``challenge_scope``
 mail_from … data      ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``body_sent``
 ====================  ===============================================================================
 """
@@ -41,13 +41,13 @@ from smtp_preflight.model import (
     AuthExchange,
     DataExchange,
     Discovery,
+    DnsAnswer,
+    Ehlo,
     Grant,
     HttpExchange,
     Keys,
     MailFrom,
     OAuthError,
-    DnsAnswer,
-    Ehlo,
     Profile,
     Published,
     Seen,
@@ -70,7 +70,19 @@ STRIPPED = "XXXXXXXA"  # what some firewalls put in the place of STARTTLS
 def signs_of(seen: Seen) -> Signs:
     """Everything recorded, and the profile's settings, as signs; facts fill the remedies."""
     signs = Signs(common=_common(seen.profile), facts=_facts(seen.profile))
-    for part in (_dns, _tcp, _greeting, _starttls, _tls, _offered, _discovery, _token, _claims, _auth, _envelope):
+    for part in (
+        _dns,
+        _tcp,
+        _greeting,
+        _starttls,
+        _tls,
+        _offered,
+        _discovery,
+        _token,
+        _claims,
+        _auth,
+        _envelope,
+    ):
         signs = part(signs, seen)
     return signs
 
@@ -368,7 +380,9 @@ def _claims(signs: Signs, seen: Seen) -> Signs:
         "appid": grant.token.claim("appid"),
         "wanted_aud": " or ".join(seen.profile.expect.aud),
         "wanted_permissions": " or ".join(seen.profile.expect.permissions),
-        "token_expires": f"{grant.token.expires_at:%Y-%m-%d %H:%M} UTC" if grant.token.expires_at else "unknown",
+        "token_expires": f"{grant.token.expires_at:%Y-%m-%d %H:%M} UTC"
+        if grant.token.expires_at
+        else "unknown",
     }
     return signs.having(Stage.CLAIMS, found, facts).having(Stage.AUTH, found)
 

@@ -1,4 +1,4 @@
-"""Stages auth, mail_from, rcpt_to and data: why the server does not take the token, the envelope, the message."""
+"""Stages auth, mail_from, rcpt_to and data: what the server does not take, and why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def why_not_authenticated(seen: Seen) -> Finding:
 
 def why_sender_refused(seen: Seen) -> Finding:
     """MAIL FROM was not accepted."""
-    return finding(seen, Stage.MAIL_FROM, facts={"seen": signs_of(seen).facts.get("mail_from_seen", "not asked")})
+    return finding(
+        seen, Stage.MAIL_FROM, facts={"seen": signs_of(seen).facts.get("mail_from_seen", "not asked")}
+    )
 
 
 def why_recipient_refused(seen: Seen, recipient: str) -> Finding:

@@ -25,7 +25,10 @@ def why_version_obsolete(seen: Seen) -> Finding:
 
 
 def why_issuer_not_trusted(seen: Seen) -> Finding:
-    """The chain does not lead to an authority this machine trusts."""
+    """The chain does not lead to an authority this machine trusts, or was never verified."""
+    tls = seen.get(TlsHandshake)
+    if tls and tls.verify_code is None and not tls.ca_problem:
+        return why_no_handshake(seen)
     return _about_certificate(seen, *ISSUER)
 
 

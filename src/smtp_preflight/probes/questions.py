@@ -6,31 +6,70 @@ reports only ever name the kind. Adding an observation is one row here, and its 
 
 from __future__ import annotations
 
+import datetime as dt
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import dns.asyncresolver
 
 from smtp_preflight.model import (
+    AuthExchange,
+    DataExchange,
+    Discovery,
     DnsAnswer,
+    DnsStatus,
     Ehlo,
+    Failure,
+    Grant,
+    GrantType,
+    HttpExchange,
+    Keys,
+    MailFrom,
     Observation,
     Profile,
     Question,
+    RcptTo,
+    SecretCheck,
     Seen,
+    SignatureCheck,
     SmtpGreeting,
+    SmtpStep,
     StartTls,
     SystemAddresses,
     TcpConnects,
+    TlsFailure,
     TlsHandshake,
+    TokenInfo,
 )
+from smtp_preflight.oauth.http import Resolve
 from smtp_preflight.probes.dns import probe_addresses, probe_dns, resolver_for
-from smtp_preflight.probes.smtp import Dialogue, hang_up, probe_ehlo, probe_greeting, probe_starttls
+from smtp_preflight.probes.secret import probe_secret
+from smtp_preflight.probes.smtp import (
+    Dialogue,
+    build_message,
+    hang_up,
+    probe_auth,
+    probe_data,
+    probe_ehlo,
+    probe_greeting,
+    probe_mail_from,
+    probe_rcpt_to,
+    probe_starttls,
+)
 from smtp_preflight.probes.stream import Stream
 from smtp_preflight.probes.tcp import probe_tcp
 from smtp_preflight.probes.tls import probe_tls
-from smtp_preflight.secrets import Wallet
+from smtp_preflight.probes.token import (
+    probe_discovery,
+    probe_grant,
+    probe_keys,
+    probe_signature,
+    probe_token_info,
+)
+from smtp_preflight.secrets import Secret, Wallet
 
 IPV4, IPV6 = "ipv4", "ipv6"
 BEFORE_TLS, AFTER_TLS = "before TLS", "after TLS"
@@ -43,10 +82,11 @@ class Asking:
     it, the others are closed.
     """
 
-    def __init__(self, profile: Profile, wallet: Wallet, answers: Mapping[Question, Observation]) -> None:
+    def __init__(self, profile: Profile, wallet: Wallet, seen: Callable[[], Seen]) -> None:
         self.profile = profile
         self.wallet = wallet
-        self._answers = answers
+        self.seen = seen  # what has been answered so far
+        self.jwks: Mapping[str, Any] = {}  # the published keys, for checking a signature with
         self._spare: list[Stream] = []
         self._dialogue: Dialogue | None = None
 
@@ -63,9 +103,20 @@ class Asking:
             self._close_spare()
         return self._dialogue
 
-    def answer(self, kind: type[Observation], subject: str = "") -> Observation:
-        """What an earlier question brought; a row's needs make sure that it is there."""
-        return self._answers[Question(kind, subject)]
+    @property
+    def resolve(self) -> Resolve | None:
+        """How HTTPS hosts are resolved: by the profile's name servers, or as this machine does."""
+        return self._resolve if self.profile.dns_servers else None
+
+    async def _resolve(self, host: str) -> tuple[str, ...]:
+        found = await probe_addresses(self.profile, self.resolver, host, 443)
+        return found.addresses
+
+    def token(self) -> Secret:
+        """The access token; a row's needs make sure that it was granted."""
+        token = self.wallet.get("access_token")
+        assert token is not None
+        return token
 
     def offer(self, streams: tuple[Stream, ...]) -> None:
         """Connections that came about; no more than one is needed."""
@@ -78,6 +129,11 @@ class Asking:
         if self._dialogue is not None:
             await hang_up(self._dialogue)
         self._close_spare()
+
+    def hang_up_for_good(self) -> None:
+        """Close the connection; whoever asks next begins with a new one."""
+        self.abort()
+        self._dialogue = None
 
     def abort(self) -> None:
         """Close every socket without another word."""
@@ -140,8 +196,8 @@ def _has_addresses(seen: Seen, subject: str) -> bool:
 
 
 async def _ask_tcp(asking: Asking, subject: str) -> TcpConnects:
-    found = asking.answer(SystemAddresses, asking.profile.smtp.host)
-    assert isinstance(found, SystemAddresses)  # for the type checker; the row needs it
+    found = asking.seen().get(SystemAddresses, asking.profile.smtp.host)
+    assert found is not None  # the row needs it
     connects, streams = await probe_tcp(
         found.addresses, subject, asking.profile.smtp.port, asking.profile.limits
     )
@@ -214,6 +270,114 @@ def _may_tls(seen: Seen, subject: str) -> bool:
     return answer is not None and answer.may_begin
 
 
+# --- the identity provider ---------------------------------------------------------------------------------
+
+
+def _secret_keys(profile: Profile) -> tuple[str, ...]:
+    return tuple(profile.oauth.secrets())
+
+
+def _secrets_of(profile: Profile, subject: str = "") -> tuple[Question, ...]:
+    return tuple(Question(SecretCheck, key) for key in _secret_keys(profile))
+
+
+def _secrets_resolved(seen: Seen, subject: str) -> bool:
+    return all(one.resolved for one in seen.every(SecretCheck))
+
+
+def _discovers(profile: Profile) -> bool:
+    return bool(profile.oauth.discovery_uri or profile.oauth.issuer)
+
+
+def _needs_of_grant(profile: Profile, subject: str) -> tuple[Question, ...]:
+    """Discovery only where the profile leaves the token endpoint to it."""
+    found_out = () if profile.oauth.token_endpoint else (Question(Discovery),)
+    return (*_secrets_of(profile), *found_out)
+
+
+def _keys_uri(seen: Seen) -> str:
+    discovery = seen.get(Discovery)
+    return seen.profile.oauth.jwks_uri or (discovery.metadata.get("jwks_uri", "") if discovery else "")
+
+
+async def _ask_discovery(asking: Asking, subject: str) -> Discovery:
+    return await probe_discovery(asking.profile, asking.wallet, resolve=asking.resolve)
+
+
+async def _ask_keys(asking: Asking, subject: str) -> Keys:
+    uri = _keys_uri(asking.seen())
+    keys, asking.jwks = await probe_keys(asking.profile, asking.wallet, uri, resolve=asking.resolve)
+    return keys
+
+
+async def _ask_grant(asking: Asking, subject: str) -> Grant:
+    discovery = asking.seen().get(Discovery)
+    return await probe_grant(asking.profile, asking.wallet, resolve=asking.resolve, discovery=discovery)
+
+
+async def _ask_signature(asking: Asking, subject: str) -> SignatureCheck:
+    return probe_signature(asking.token(), asking.jwks)
+
+
+async def _ask_token_info(asking: Asking, subject: str) -> TokenInfo:
+    return await probe_token_info(asking.profile, asking.wallet, resolve=asking.resolve)
+
+
+def _granted(seen: Seen, subject: str = "") -> bool:
+    grant = seen.get(Grant)
+    return grant is not None and grant.granted
+
+
+# --- from AUTH to the end of the message -------------------------------------------------------------------
+
+
+def _mechanism(seen: Seen) -> str:
+    ehlo = seen.get(Ehlo, AFTER_TLS)
+    return ehlo.bearer_for(seen.profile.smtp.mechanism) if ehlo else ""
+
+
+def _may_auth(seen: Seen, subject: str) -> bool:
+    return bool(_mechanism(seen)) and _granted(seen)
+
+
+async def _ask_auth(asking: Asking, subject: str) -> AuthExchange:
+    return await probe_auth(
+        asking.dialogue,
+        user=asking.profile.mailbox,
+        token=asking.token(),
+        mechanism=_mechanism(asking.seen()),
+    )
+
+
+def _accepted(kind: type[SmtpStep]) -> Callable[[Seen, str], bool]:
+    def accepted(seen: Seen, subject: str) -> bool:
+        step = seen.get(kind)
+        return step is not None and step.accepted
+
+    return accepted
+
+
+def _recipients(profile: Profile) -> tuple[Question, ...]:
+    return tuple(Question(RcptTo, one) for one in profile.recipients)
+
+
+def _needs_of_rcpt(profile: Profile, subject: str) -> tuple[Question, ...]:
+    """One recipient after the other, in the profile's order."""
+    number = profile.recipients.index(subject)
+    return (Question(MailFrom), *_recipients(profile)[:number][-1:])
+
+
+def _some_recipient(seen: Seen, subject: str) -> bool:
+    return any(one.accepted for one in seen.every(RcptTo))
+
+
+async def _ask_data(asking: Asking, subject: str) -> DataExchange:
+    message, message_id, marker = build_message(
+        asking.profile, sent_at=dt.datetime.now(dt.UTC), token=secrets.token_hex(8)
+    )
+    return await probe_data(asking.dialogue, message, message_id=message_id, marker=marker)
+
+
 ROWS: Mapping[type[Observation], Row] = {
     row.kind: row
     for row in (
@@ -259,6 +423,73 @@ ROWS: Mapping[type[Observation], Row] = {
             any_need=True,
             on_the_way=True,
         ),
+        Row(
+            kind=SecretCheck,
+            ask=lambda asking, subject: probe_secret(asking.profile, asking.wallet, subject),
+            subjects=_secret_keys,
+            on_the_way=True,
+        ),
+        Row(
+            kind=Discovery,
+            ask=_ask_discovery,
+            subjects=lambda profile: ("",) if _discovers(profile) else (),
+        ),
+        Row(
+            kind=Keys,
+            ask=_ask_keys,
+            needs=lambda profile, subject: () if profile.oauth.jwks_uri else (Question(Discovery),),
+            may_ask=lambda seen, subject: bool(_keys_uri(seen)),
+        ),
+        Row(
+            kind=Grant,
+            ask=_ask_grant,
+            needs=_needs_of_grant,
+            may_ask=_secrets_resolved,
+            on_the_way=True,
+        ),
+        Row(
+            kind=SignatureCheck,
+            ask=_ask_signature,
+            needs=lambda profile, subject: (Question(Grant), Question(Keys)),
+            may_ask=lambda seen, subject: _granted(seen) and any(one.readable for one in seen.every(Keys)),
+        ),
+        Row(
+            kind=TokenInfo,
+            ask=_ask_token_info,
+            subjects=lambda profile: ("",) if profile.oauth.token_info_uri else (),
+            needs=lambda profile, subject: (Question(Grant),),
+            may_ask=_granted,
+        ),
+        Row(
+            kind=AuthExchange,
+            ask=_ask_auth,
+            needs=lambda profile, subject: (Question(Ehlo, AFTER_TLS), Question(Grant)),
+            may_ask=_may_auth,
+            on_the_way=True,
+        ),
+        Row(
+            kind=MailFrom,
+            ask=lambda asking, subject: probe_mail_from(asking.dialogue, asking.profile.sender),
+            needs=lambda profile, subject: (Question(AuthExchange),),
+            may_ask=_accepted(AuthExchange),
+            on_the_way=True,
+        ),
+        Row(
+            kind=RcptTo,
+            ask=lambda asking, subject: probe_rcpt_to(asking.dialogue, subject),
+            subjects=lambda profile: profile.recipients,
+            needs=_needs_of_rcpt,
+            may_ask=_accepted(MailFrom),
+            on_the_way=True,
+        ),
+        Row(
+            kind=DataExchange,
+            ask=_ask_data,
+            subjects=lambda profile: ("",) if profile.send else (),
+            needs=lambda profile, subject: _recipients(profile),
+            may_ask=_some_recipient,
+            on_the_way=True,
+        ),
     )
 }
 
@@ -281,3 +512,36 @@ def closure(questions: tuple[Question, ...], profile: Profile) -> tuple[Question
     for question in questions:
         add(question)
     return tuple(ordered)
+
+
+# The kinds that live on the one SMTP connection.
+DIALOGUE = frozenset(
+    {TcpConnects, SmtpGreeting, Ehlo, StartTls, TlsHandshake, AuthExchange, MailFrom, RcptTo, DataExchange}
+)
+
+
+def is_transient(answer: Observation) -> bool:
+    """Whether asking again could bring another answer, and does no harm."""
+    match answer:
+        case DnsAnswer(status=status):
+            return status in (DnsStatus.SERVFAIL, DnsStatus.TIMEOUT)
+        case SystemAddresses(error=error):
+            return error in ("EAI_AGAIN", "TIMEOUT", "SERVFAIL")
+        case TcpConnects(attempts=attempts, connected=connected):
+            return bool(attempts) and not connected
+        case TlsHandshake(failure=failure):
+            return failure in (TlsFailure.TIMEOUT, TlsFailure.CLOSED, TlsFailure.RESET)
+        case DataExchange():
+            return False
+        case SmtpStep(reply=reply, failure=failure):
+            lost = failure in (Failure.TIMEOUT, Failure.CLOSED, Failure.RESET)
+            return lost or (reply is not None and 400 <= reply.code < 500)
+        case Grant(grant=GrantType.CLIENT_CREDENTIALS, http=HttpExchange() as http):
+            return _http_is_transient(http)
+        case Discovery(http=http) | Keys(http=http):
+            return _http_is_transient(http)
+    return False
+
+
+def _http_is_transient(http: HttpExchange) -> bool:
+    return http.failure is not None or http.status in (429, 500, 502, 503, 504)

@@ -8,20 +8,58 @@ import unicodedata
 # What XML 1.0 section 2.2 forbids: most control characters, surrogates, and the two non-characters.
 _FORBIDDEN_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+# A line that GitHub's runner would obey: leading blanks do not stop it.
+_COMMAND = re.compile(r"^(\s*)::(?=.*::)")
+
+# Everything that can begin a construct of Markdown or HTML outside a code span.
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>&|~#!])")
+
 
 def printable(text: str) -> str:
     """One line for a terminal: what would move the cursor or be read as a command is shown instead."""
     shown = "".join(one if _harmless(one) else f"\\u{{{ord(one):x}}}" for one in text)
-    return shown.replace("##[", "# #[")
+    return _COMMAND.sub(r"\1: :", shown.replace("##[", "# #["))
 
 
 def _harmless(one: str) -> bool:
-    return one == "\t" or unicodedata.category(one)[0] != "C"
+    """Neither a control, format or unassigned character, nor a line end that only some programs see."""
+    return one == "\t" or unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def visible(text: str) -> str:
+    """Text of several lines, each printable; only line feeds, with or without a carriage return, end one."""
+    return "\n".join(printable(line) for line in text.replace("\r\n", "\n").split("\n"))
+
+
+def bounded_lines(text: str, most: int, width: int) -> list[str]:
+    """The first lines of a text, each printable and no longer than ``width``; what was cut says so."""
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n") if text.strip() else []
+    kept = [_cut(printable(line[: width + 1]), width) for line in lines[:most]]
+    more = len(lines) - most
+    return [*kept, f"… ({more} more lines)"] if more > 0 else kept
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def xml_text(text: str) -> str:
     r"""Text for XML 1.0: what it forbids is shown as ``\u{…}``."""
     return _FORBIDDEN_IN_XML.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
+
+
+def spans(text: str) -> list[tuple[bool, str]]:
+    """Prose cut at its backticks: whether a piece is code, and the piece; an unpaired backtick is prose."""
+    pieces = re.split(r"`([^`\n]+)`", text)
+    return [(bool(number % 2), piece) for number, piece in enumerate(pieces) if piece]
+
+
+def markdown(text: str) -> str:
+    """One line of Markdown that says what the text says: code spans stay, everything else is escaped."""
+    return "".join(
+        f"`{piece}`" if code else _MARKDOWN.sub(r"\\\1", piece)
+        for code, piece in spans(printable(" ".join(text.split())))
+    )
 
 
 def fenced(text: str) -> str:

@@ -1,14 +1,19 @@
-"""``report.json``: the run for machines, and the evidence that replays it (schema version 1)."""
+"""``report.json``: the run for machines, and the evidence that replays it (schema version 1).
+
+``report.schema.json`` beside this file is its published JSON Schema.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from smtp_preflight.model import CheckResult, Deadline, ReportedFinding, Run
+from smtp_preflight.model import Run
 
 SCHEMA = 1
 NAME = "report.json"
@@ -20,8 +25,8 @@ def write(run: Run, path: Path) -> None:
 
 
 def plain(run: Run) -> dict[str, Any]:
-    """The run as JSON values."""
-    return {
+    """The run as JSON values, and nothing that only looks like one."""
+    report = {
         "schema": SCHEMA,
         "tool": run.tool,
         "knowledge": run.knowledge,
@@ -30,32 +35,34 @@ def plain(run: Run) -> dict[str, Any]:
         "profile": run.profile,
         "provider": run.provider,
         "settings": {key: {"value": one.value, "from": one.origin} for key, one in run.settings.items()},
-        "started": _utc(run.started),
+        "started": run.started,
         "duration_s": run.duration_s,
         "until": run.until,
         "verdict": run.verdict,
         "proven": run.proven,
-        "not_asked": list(run.not_asked),
+        "not_asked": run.not_asked,
         "cut_short": run.seen.cut_short,
-        "selected": list(run.selected),
-        "findings": [_finding(one) for one in run.findings],
-        "checks": [_check(one) for one in run.checks],
-        "until_when": [_deadline(one) for one in run.until_when],
-        "evidence": list(run.evidence),
+        "selected": run.selected,
+        "findings": [asdict(one) for one in run.findings],
+        "checks": [asdict(one) for one in run.checks],
+        "until_when": [asdict(one) for one in run.until_when],
+        "environment": run.environment,
+        "evidence": run.evidence,
     }
+    return {key: _plain(value) for key, value in report.items()}
 
 
-def _utc(moment: dt.datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def _finding(finding: ReportedFinding) -> dict[str, Any]:
-    return asdict(finding)
-
-
-def _check(check: CheckResult) -> dict[str, Any]:
-    return asdict(check)
-
-
-def _deadline(deadline: Deadline) -> dict[str, Any]:
-    return asdict(deadline) | {"date": deadline.date.isoformat()}
+def _plain(value: Any) -> Any:
+    match value:
+        case Enum():
+            return value.value
+        case dt.datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case dt.date():
+            return value.isoformat()
+        case Mapping():
+            return {str(key): _plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value

@@ -3,62 +3,73 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-from smtp_preflight.model import Outcome, ReportedFinding, Run, Verdict
-from smtp_preflight.reporting.inert import printable
-from smtp_preflight.reporting.wording import VERDICTS, WHO, proven_sentence
+from smtp_preflight.model import ReportedFinding, Run
+from smtp_preflight.reporting.inert import bounded_lines, printable
+from smtp_preflight.reporting.wording import (
+    VERDICTS,
+    WHO,
+    counts,
+    proven_sentence,
+    reason_incomplete,
+    remarks,
+    told,
+)
 
-WIDTH = 78
+WIDTH = 80
 MOST_LINES = 25
-SEEN_LINES = 6
+MOST_SEEN, SEEN_IN_SUMMARY = 40, 6  # lines of foreign text: of a failed check, at the end
+MOST_OF_A_LINE = 400  # characters of a foreign line
+MOST_OTHERS = 4
 
 
 def finding_lines(finding: ReportedFinding) -> list[str]:
     """A finding in full: the cause, then the remedy, then the evidence."""
     return [
-        f"{finding.title}",
-        f"({finding.code}, {finding.certainty}; for: {WHO[finding.who]})",
+        *_wrapped(finding.title),
+        *_wrapped(f"({finding.code}, {finding.certainty}; for: {WHO[finding.who]})"),
         "",
         *_wrapped(finding.meaning),
+        *(line for remark in remarks(finding) for line in _wrapped(f"({remark})")),
         "",
         *_steps(finding),
         "",
-        f"Expected: {finding.expected}",
+        *_wrapped(f"Expected: {finding.expected}"),
         "Seen:",
-        *_foreign(finding.seen),
+        *_foreign(finding.seen, MOST_SEEN),
     ]
 
 
 def summary_lines(run: Run, place: Path) -> list[str]:
     """The last words of a run: verdict, first cause, remedy, and where the report is."""
-    counted = Counter(one.outcome for one in run.checks)
-    counts = ", ".join(f"{counted[one]} {one}" for one in Outcome if counted[one])
-    head = [f"{VERDICTS[run.verdict]}: {proven_sentence(run)}", counts]
-    tail = [f"Report: {place / 'report.html'}"]
-    body = [] if run.verdict in (Verdict.READY,) or not run.findings else _cause(run.findings[0])
-    others = [
-        f"also: {one.severity} {one.code}: {one.title}"
-        for one in run.findings[1:]
-        if one.severity != "notice"
-    ]
-    room = MOST_LINES - len(head) - len(tail) - 2
-    lines = [*body, *others]
-    if len(lines) > room:
-        lines = [*lines[: room - 1], "… the rest is in the report."]
-    return [line[: WIDTH + 40] for line in (*head, *([""] if lines else []), *lines, *tail)]
+    sentence = f"{VERDICTS[run.verdict]}: {proven_sentence(run)} {reason_incomplete(run)}"
+    head = [*_wrapped(sentence), *_wrapped(counts(run))]
+    tail = [f"Report: {printable(str(place / 'report.html'))}"]
+    found = told(run)
+    others = _others(found[1:])
+    room = MOST_LINES - len(head) - len(tail) - len(others) - 1
+    cause = _cause(found[0], room) if found else []
+    return [*head, *([""] if found else []), *cause, *others, *tail]
 
 
-def _cause(finding: ReportedFinding) -> list[str]:
-    return [
-        f"{finding.severity}: {finding.title} [{finding.code}, {finding.certainty}]",
-        f"who can act: {WHO[finding.who]}",
+def _cause(finding: ReportedFinding, room: int) -> list[str]:
+    """Cause and remedy; of the evidence as much as there is room for."""
+    lines = [
+        *_wrapped(f"{finding.severity}: {finding.title} [{finding.code}, {finding.certainty}]", rest="  "),
+        *_wrapped(f"who can act: {WHO[finding.who]}"),
         *_steps(finding),
-        "seen:",
-        *_foreign(finding.seen)[:SEEN_LINES],
     ]
+    if len(lines) > room:
+        return [*lines[: room - 1], "… the rest is in the report."]
+    seen = ["seen:", *_foreign(finding.seen, min(SEEN_IN_SUMMARY, room - len(lines) - 2))]
+    return [*lines, *seen] if len(lines) + 3 <= room else lines
+
+
+def _others(findings: tuple[ReportedFinding, ...]) -> list[str]:
+    lines = [_cut(f"also: {one.severity} {one.code}: {one.title}") for one in findings[:MOST_OTHERS]]
+    more = len(findings) - MOST_OTHERS
+    return [*lines, f"also: {more} more in the report"] if more > 0 else lines
 
 
 def _steps(finding: ReportedFinding) -> list[str]:
@@ -70,21 +81,26 @@ def _steps(finding: ReportedFinding) -> list[str]:
 
 
 def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
+    """Lines of at most 80 columns; a longer word, a URL say, stays whole so that it can be copied."""
+    lines = textwrap.wrap(
+        printable(" ".join(text.split())),
         WIDTH,
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [printable(line) for line in lines]  # a wrapped line may begin with what was inside before
 
 
-def _foreign(text: str) -> list[str]:
+def _cut(text: str) -> str:
+    line = printable(text)
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+
+
+def _foreign(text: str, most: int) -> list[str]:
     """Foreign words, made inert: each line begins with ``| `` and holds no control character."""
-    return [f"| {line}" for line in _printable_lines(text)] or ["| (nothing)"]
-
-
-def _printable_lines(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        yield printable(line)
+    whole = bounded_lines(text, most, MOST_OF_A_LINE)
+    lines = [part for line in whole for part in textwrap.wrap(line, WIDTH - 2) or [""]]
+    kept = lines if len(lines) <= most + 1 else [*lines[:most], "…"]
+    return [f"| {line}" for line in kept] or ["| (nothing)"]

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
-from smtp_preflight.model import Run, Stage, Verdict
+from smtp_preflight.model import (
+    Certainty,
+    CheckResult,
+    Deadline,
+    Outcome,
+    ReportedFinding,
+    Run,
+    Severity,
+    Stage,
+    Verdict,
+)
 
 VERDICTS: Mapping[Verdict, str] = {
     Verdict.READY: "ready",
@@ -21,6 +32,12 @@ WHO: Mapping[str, str] = {
     "mailbox_user": "the user of the mailbox",
     "network_operator": "whoever runs the network or this machine",
     "provider": "the mail provider",
+}
+
+CERTAINTIES: Mapping[Certainty, str] = {
+    Certainty.CERTAIN: "certain: no other known cause shows this",
+    Certainty.LIKELY: "likely: other causes can look the same",
+    Certainty.POSSIBLE: "possible: the evidence does not decide",
 }
 
 STAGES: Mapping[Stage, str] = {
@@ -45,6 +62,35 @@ STAGES: Mapping[Stage, str] = {
     Stage.MAILBOX_ACCESS: "access to the mailbox",
 }
 
+LABELS: Mapping[Stage, str] = {  # where there is room for a word or two only
+    Stage.PROFILE: "Profile",
+    Stage.DNS: "DNS",
+    Stage.TCP: "TCP",
+    Stage.GREETING: "Greeting",
+    Stage.STARTTLS: "STARTTLS",
+    Stage.TLS: "TLS",
+    Stage.AUTH_OFFERED: "AUTH offered",
+    Stage.DISCOVERY: "Discovery",
+    Stage.DEVICE: "Device sign-in",
+    Stage.AUTHORIZE: "Sign-in page",
+    Stage.TOKEN: "Token",
+    Stage.REFRESH: "Refresh",
+    Stage.CLAIMS: "Claims",
+    Stage.AUTH: "AUTH",
+    Stage.MAIL_FROM: "MAIL FROM",
+    Stage.RCPT_TO: "RCPT TO",
+    Stage.DATA: "DATA",
+    Stage.DELIVERY: "Delivery",
+    Stage.MAILBOX_ACCESS: "Mailbox",
+}
+
+REPLAY = "pytest --replay=report.json"
+
+CUT_SHORT: Mapping[str, str] = {
+    "run_limit": "The run's time limit was reached before everything was asked.",
+    "interrupted": "The run was interrupted before everything was asked.",
+}
+
 
 def proven_sentence(run: Run) -> str:
     """How far the run has shown that mail gets, in one sentence."""
@@ -55,3 +101,51 @@ def proven_sentence(run: Run) -> str:
     if run.proven is Stage.DELIVERY:
         return "a message was sent and found in the mailbox."
     return f"proven up to {STAGES[run.proven]}; no message was sent."
+
+
+def counts(run: Run) -> str:
+    """How many checks came out how: ``17 passed, 2 skipped``."""
+    counted = Counter(one.outcome for one in run.checks)
+    return ", ".join(f"{counted[one]} {one}" for one in Outcome if counted[one]) or "nothing was checked"
+
+
+def told(run: Run) -> tuple[ReportedFinding, ...]:
+    """The findings that somebody should act on, the first of them being the cause; notices left out."""
+    return tuple(one for one in run.findings if one.severity is not Severity.NOTICE)
+
+
+def left(deadline: Deadline) -> str:
+    """How long something still lasts."""
+    days = deadline.days_left
+    unit = "day" if abs(days) == 1 else "days"
+    return f"{days} {unit} left" if days >= 0 else f"ended {-days} {unit} ago"
+
+
+def finding_of(run: Run, check: CheckResult) -> ReportedFinding | None:
+    """The finding that a check shows, rather than one that blocks it."""
+    return next((one for one in run.findings if one.check == check.id and one.code == check.code), None)
+
+
+def reason_incomplete(run: Run) -> str:
+    """Why a run says less than it could; empty where nothing is missing but a message not asked for."""
+    if run.verdict is not Verdict.INCOMPLETE:
+        return ""
+    broken = [one for one in run.checks if one.outcome is Outcome.ERROR]
+    if broken:
+        return f"A check of ours broke ({broken[0].reason}), which says nothing about the mail."
+    if run.seen.cut_short:
+        return CUT_SHORT.get(run.seen.cut_short, run.seen.cut_short)
+    missing = ", ".join(LABELS[one] for one in run.not_asked)
+    return f"Not asked: {missing}." if missing else "Not every check was selected."
+
+
+def remarks(finding: ReportedFinding) -> list[str]:
+    """What else has to be known of a finding: that it may pass, that it is a prediction, or was waived."""
+    found = []
+    if finding.predicted:
+        found.append("a prediction: no server has decided it in this run")
+    if finding.transient:
+        found.append("may pass by itself: run again before changing anything")
+    if finding.waived:
+        found.append(f"waived: {finding.waived}")
+    return found

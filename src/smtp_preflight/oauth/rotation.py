@@ -1,0 +1,41 @@
+"""Handing a rotated refresh token to the command that the profile names for it."""
+
+from __future__ import annotations
+
+import subprocess
+
+from smtp_preflight.oauth.daemon import in_daemon_thread
+from smtp_preflight.secrets import Secret
+
+LIMIT_S = 10.0
+
+
+class RotationProblem(Exception):
+    """Why the command did not take the token; nothing of what it wrote."""
+
+
+async def hand_on(command: tuple[str, ...], token: Secret) -> None:
+    """Run the command with the token, and nothing else, on its standard input.
+
+    Bounded to 10 s, after which it is killed. What it writes is not looked at. Raises RotationProblem.
+    """
+    await in_daemon_thread(lambda: _run(command, token), raises=(RotationProblem,))
+
+
+def _run(command: tuple[str, ...], token: Secret) -> None:
+    name = f"on_rotation command {command[0]}"
+    try:
+        done = subprocess.run(  # noqa: S603 - words of the profile's author, run without a shell
+            command,
+            input=token.reveal().encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RotationProblem(f"{name} did not end within {LIMIT_S:g} s") from None
+    except OSError as problem:
+        raise RotationProblem(f"{name} cannot be started: {problem.strerror}") from None
+    if done.returncode:
+        raise RotationProblem(f"{name} ended with exit status {done.returncode}")

@@ -1,0 +1,95 @@
+"""``summary.md``: what one pastes into a ticket; also GitHub's step summary, where there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from smtp_preflight.model import ReportedFinding, Run
+from smtp_preflight.reporting.inert import bounded_lines, fenced, markdown
+from smtp_preflight.reporting.wording import (
+    CERTAINTIES,
+    REPLAY,
+    VERDICTS,
+    WHO,
+    counts,
+    left,
+    proven_sentence,
+    reason_incomplete,
+    remarks,
+    told,
+)
+
+NAME = "summary.md"
+SEEN_LINES, SEEN_WIDTH = 12, 300
+MOST_STEPS, MOST_OTHERS, MOST_ENDS = 8, 6, 4  # which keeps the whole under 60 lines
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def write(run: Run, path: Path) -> None:
+    """Write the summary, and append it to the step's where continuous integration asks for that."""
+    text = "\n".join(_lines(run)) + "\n"
+    path.write_text(text, encoding="utf-8")
+    if step := os.environ.get(STEP_SUMMARY):
+        # A runner that cannot take it loses nothing: the same text is in the file.
+        with contextlib.suppress(OSError), Path(step).open("a", encoding="utf-8") as summary:
+            summary.write(f"{text}\n")
+
+
+def _lines(run: Run) -> Iterator[str]:
+    provider, started = run.seen.profile.provider.title, run.started.strftime("%Y-%m-%d %H:%M")
+    sentence = markdown(f"{proven_sentence(run)} {reason_incomplete(run)}").strip()
+    yield f"# {markdown(run.profile)}: {VERDICTS[run.verdict]}"
+    yield ""
+    yield f"{sentence[:1].upper()}{sentence[1:]}"
+    yield ""
+    yield f"{markdown(provider)}, {started} UTC: {counts(run)}."
+    found = told(run)
+    if found:
+        yield from _cause(found[0])
+    yield from _others(found[1:])
+    yield from _ends(run)
+    yield ""
+    yield f"{run.tool}, knowledge of {run.knowledge}. To judge the same evidence again: `{REPLAY}`"
+
+
+def _cause(finding: ReportedFinding) -> Iterator[str]:
+    yield from ("", f"## {markdown(finding.title)}", "")
+    yield f"`{finding.code}` ({CERTAINTIES[finding.certainty]}). Who can act: {WHO[finding.who]}."
+    yield from ("", markdown(finding.meaning))
+    for remark in remarks(finding):
+        yield from ("", f"*{markdown(remark)}*")
+    yield from ("", "**What to do**", "")
+    yield from _bounded([f"{n}. {markdown(step)}" for n, step in enumerate(finding.remedy, 1)], MOST_STEPS)
+    yield from ("", f"**What was expected**: {markdown(finding.expected)}", "", "**What was seen**", "")
+    seen = bounded_lines(finding.seen, SEEN_LINES, SEEN_WIDTH) or ["(nothing)"]
+    yield from fenced("\n".join(seen)).split("\n")
+    if finding.alternatives:
+        yield from ("", "**What else it could be**", "")
+        yield from (
+            f"- `{one.code}` ({one.certainty}){': ' + markdown(one.decide_by) if one.decide_by else ''}"
+            for one in finding.alternatives
+        )
+
+
+def _others(findings: tuple[ReportedFinding, ...]) -> Iterator[str]:
+    if findings:
+        yield from ("", "**Also found**", "")
+        lines = [f"- {one.severity} `{one.code}`: {markdown(one.title)}" for one in findings]
+        yield from _bounded(lines, MOST_OTHERS)
+
+
+def _ends(run: Run) -> Iterator[str]:
+    if run.until_when:
+        yield from ("", "**Until when**", "")
+        lines = [
+            f"- {one.what.replace('_', ' ')}: {one.date.isoformat()} ({left(one)})" for one in run.until_when
+        ]
+        yield from _bounded(lines, MOST_ENDS)
+
+
+def _bounded(lines: list[str], most: int) -> list[str]:
+    more = len(lines) - most
+    return lines if more <= 0 else [*lines[:most], f"- … {more} more in the report"]
