@@ -29,8 +29,8 @@ SETTINGS = {
 SEEN = {
     "dns_answer", "system_answer", "domain", "mx_host", "spf_problem", "spf_lookups", "tcp_attempts",
     "greeting_seen", "starttls_seen", "tls_seen", "tls_version", "cert_issuer", "cert_names",
-    "cert_not_before", "cert_not_after", "cert_key", "cert_signature", "chain_length", "now", "secret", "reference", "aud",
-    "permissions", "token_user", "tid", "appid", "oid", "token_expires", "recipient",
+    "cert_not_before", "cert_not_after", "cert_key", "cert_signature", "chain_length", "now", "secret",
+    "reference", "aud", "permissions", "token_user", "tid", "appid", "oid", "token_expires", "recipient",
 }  # fmt: skip
 
 every_entry = pytest.mark.parametrize("entry", entries().values(), ids=lambda one: one.code)

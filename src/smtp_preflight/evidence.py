@@ -55,7 +55,16 @@ from smtp_preflight.model import (
     public_fields,
 )
 from smtp_preflight.outcome import Blocked, NotAsked
-from smtp_preflight.probes.questions import AFTER_TLS, DIALOGUE, ROWS, Asking, closure, is_transient, needs_of
+from smtp_preflight.probes.questions import (
+    AFTER_TLS,
+    BEFORE_TLS,
+    DIALOGUE,
+    ROWS,
+    Asking,
+    closure,
+    is_transient,
+    needs_of,
+)
 from smtp_preflight.secrets import Wallet
 
 T = TypeVar("T", bound=Observation)
@@ -69,6 +78,12 @@ def _why_no_safe_ehlo(seen: Seen) -> Finding:
     """The second EHLO waits for a verified handshake and, with implicit TLS, for the greeting under it."""
     tls = seen.get(TlsHandshake)
     return why_not_greeted(seen) if tls and tls.verified else why_not_verified(seen)
+
+
+def _why_no_starttls(seen: Seen) -> Finding:
+    """STARTTLS waits for an EHLO that lists it; one that was refused lists nothing."""
+    ehlo = seen.get(Ehlo, BEFORE_TLS)
+    return why_no_tls_begun(seen) if ehlo and ehlo.accepted else why_not_greeted(seen)
 
 
 def _granted(seen: Seen) -> bool:
@@ -91,7 +106,7 @@ WHY_NOT_ASKED: Mapping[type[Observation], Callable[[Seen], Finding]] = {
     TcpConnects: why_no_address,
     SmtpGreeting: lambda seen: why_not_verified(seen) if seen.get(TlsHandshake) else why_not_connected(seen),
     Ehlo: lambda seen: _why_no_safe_ehlo(seen) if seen.get(TlsHandshake) else why_not_greeted(seen),
-    StartTls: why_no_tls_begun,
+    StartTls: _why_no_starttls,
     TlsHandshake: lambda seen: why_no_tls_begun(seen) if seen.get(StartTls) else why_not_connected(seen),
     Keys: why_not_discovered,
     Grant: why_any_secret_unavailable,
@@ -370,14 +385,16 @@ def decode(entries: Iterable[Mapping[str, Any]]) -> tuple[dict[Question, Observa
     follow_ups: set[Question] = set()
     for entry in entries:
         try:
+            if entry["kind"] not in kinds:
+                raise BadRecording(f"evidence: kind {entry['kind']!r} is not known here")
             kind = kinds[entry["kind"]]
             shared = {key: entry[key] for key in ("asked_at", "took_s", "peer")}
             question = Question(kind, entry["subject"])
             answers[question] = _adapter(kind).validate_python({**shared, **entry["value"]}, strict=False)
-        except (KeyError, TypeError) as problem:
-            raise BadRecording(
-                f"an entry of evidence lacks {problem}, or is of a kind not known here"
-            ) from None
+        except KeyError as problem:
+            raise BadRecording(f"an entry of evidence lacks {problem}") from None
+        except TypeError:
+            raise BadRecording("an entry of evidence is not as a run writes it") from None
         except pydantic.ValidationError as problem:
             first = problem.errors()[0]
             place = ".".join(map(str, first["loc"]))

@@ -79,6 +79,9 @@ mynetworks =
 smtpd_peername_lookup = no
 notify_classes =
 default_transport = discard:
+virtual_transport = discard:
+virtual_mailbox_domains = {domain}
+virtual_mailbox_maps = inline:{{{mailbox}=x, probe@{domain}=x}}
 
 smtpd_tls_security_level = encrypt
 smtpd_tls_chain_files = $config_directory/good.pem
@@ -233,7 +236,7 @@ class Postfix:
         (self.folder / "queue").mkdir()
         (self.folder / "data").mkdir(mode=0o700)
         shutil.chown(self.folder / "data", "postfix")
-        main_cf = MAIN_CF.format(folder=self.folder, host=HOST, mailbox=MAILBOX)
+        main_cf = MAIN_CF.format(folder=self.folder, domain=DOMAIN, host=HOST, mailbox=MAILBOX)
         (self.folder / "etc/main.cf").write_text(main_cf)
         (self.folder / "etc/master.cf").write_text(MASTER_CF)
         check = [_tool("command_directory", "postfix"), "-c", self.folder / "etc", "check"]

@@ -16,7 +16,8 @@ def why_no_bearer_offered(seen: Seen) -> Finding:
 
 def remark_on_passwords(seen: Seen, ehlo: Ehlo) -> Finding | None:
     """Password mechanisms are offered beside the bearer token, for as long as the provider keeps them."""
-    if not set(ehlo.mechanisms) & PASSWORD_MECHANISMS:
+    beside = ehlo.bearer_for(seen.profile.smtp.mechanism)
+    if not beside or not set(ehlo.mechanisms) & PASSWORD_MECHANISMS:
         return None
     words = f"AUTH {signs_of(seen).facts['mechanisms']}"
     return finding(seen, Stage.AUTH_OFFERED, "password_mechanisms", facts={"seen": words})

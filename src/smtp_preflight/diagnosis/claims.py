@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 
-from smtp_preflight.diagnosis.claim_signs import LEEWAY
+from smtp_preflight.diagnosis.claim_signs import LEEWAY, permitted
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import signs_of
-from smtp_preflight.model import AccessToken, Finding, Seen, SignatureCheck, Stage, TokenInfo
+from smtp_preflight.model import AccessToken, Finding, Seen, SignatureCheck, Stage
 
 AUDIENCE = ("aud",)
 PERMISSION = ("aud", "permission", "claims_kind")
@@ -80,17 +80,12 @@ def remark_on_lifetime(seen: Seen, token: AccessToken) -> Finding | None:
 
 
 def remark_on_excess(seen: Seen, token: AccessToken) -> Finding | None:
-    """The token allows more than sending needs."""
+    """The token allows sending, and more than that."""
+    if not permitted(seen, token):
+        return None
     wanted = {one.lower() for one in (*ENOUGH, *seen.profile.expect.permissions)}
     excess = sorted(one for one in token.permissions if one.lower() not in wanted)
     if not excess:
         return None
     words = f"also allowed: {' '.join(excess)}"
     return finding(seen, Stage.CLAIMS, "permissions", signs={"permissions": "excess"}, facts={"seen": words})
-
-
-def why_token_info_differs(seen: Seen) -> Finding:
-    """The provider's own endpoint says that the token is no good."""
-    info = seen.get(TokenInfo)
-    words = f"HTTP {info.http.status}" if info else ""
-    return finding(seen, Stage.CLAIMS, "expired", signs={"expired": "yes"}, facts={"seen": words})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import reply_signs, signs_of, words_of
+from smtp_preflight.knowledge import entry
 from smtp_preflight.model import DataExchange, Finding, RcptTo, Seen, Stage
 
 
@@ -20,12 +23,17 @@ def why_sender_refused(seen: Seen) -> Finding:
 
 
 def why_recipient_refused(seen: Seen, recipient: str) -> Finding:
-    """RCPT TO was not accepted for this recipient."""
+    """RCPT TO was not accepted for this recipient.
+
+    Servers may keep a refusal of client, login or sender until a recipient is named (Postfix, by
+    ``smtpd_delay_reject``); it is about all recipients alike, hence one finding for them all.
+    """
     step = seen.get(RcptTo, recipient)
     if step is None:
         return finding(seen, Stage.RCPT_TO, subject=recipient)
     facts = {"seen": words_of(step), "recipient": recipient}
-    return finding(seen, Stage.RCPT_TO, subject=recipient, signs=reply_signs(step), facts=facts)
+    told = finding(seen, Stage.RCPT_TO, subject=recipient, signs=reply_signs(step), facts=facts)
+    return told if _about_recipient(told.causes[0].code) else replace(told, subject="")
 
 
 def why_no_recipient_accepted(seen: Seen) -> Finding:
@@ -36,6 +44,10 @@ def why_no_recipient_accepted(seen: Seen) -> Finding:
 def why_message_refused(seen: Seen) -> Finding:
     """The message was not accepted, or what became of it is unknown."""
     return finding(seen, Stage.DATA, facts={"seen": signs_of(seen).facts.get("data_seen", "not asked")})
+
+
+def _about_recipient(code: str) -> bool:
+    return code == "unexplained" or entry(code).stage is Stage.RCPT_TO
 
 
 def remark_on_submission_time(seen: Seen, data: DataExchange) -> Finding | None:

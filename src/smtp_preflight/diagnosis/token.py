@@ -129,8 +129,8 @@ def remark_on_refresh_token(seen: Seen, grant: Grant) -> Finding | None:
             return finding(
                 seen, Stage.REFRESH, "soon", signs={"soon": "refresh_token"}, facts={"seen": words}
             )
-    if not grant.refresh_token_rotated:
-        return None
+    if not grant.refresh_token_rotated or seen.profile.provider.renews_refresh_tokens:
+        return None  # where every answer brings a new one, the one before stays good
     return finding(
         seen,
         Stage.REFRESH,

@@ -242,7 +242,9 @@ async def _ask(
     ) as response:
         course.status = response.status_code
         course.headers = {name: response.headers[name] for name in HEADERS if name in response.headers}
-        async with aclosing(response.aiter_raw()) as chunks:  # type: ignore[type-var]  # it is a generator
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        # As it comes off the wire; a generator, as type checkers cannot know.
+        async with aclosing(aiter(response.stream)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 room = MOST_BODY_BYTES - len(course.body)
                 course.body += chunk[:room]
@@ -319,7 +321,8 @@ def _transport(ca_file: str, proxy: str) -> httpx.AsyncHTTPTransport:
     except OSError as problem:
         raise _CannotAsk(HttpFailure.TLS, f"no certificate authorities: {_words(problem)}") from problem
     try:
-        by_way_of = httpx.Proxy(proxy, ssl_context=context) if proxy else None
+        over_tls = context if proxy.startswith("https:") else None
+        by_way_of = httpx.Proxy(proxy, ssl_context=over_tls) if proxy else None
     except (ValueError, httpx.InvalidURL) as problem:
         raise _CannotAsk(HttpFailure.PROXY, "neither an http nor an https proxy") from problem
     return httpx.AsyncHTTPTransport(verify=context, proxy=by_way_of, trust_env=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from smtp_preflight.model import Run
+from smtp_preflight.reporting import history, json
 
 
 def formats() -> Iterator[ModuleType]:
@@ -27,4 +28,5 @@ def publish(run: Run, folder: Path) -> Path:
         new = place / f".{module.NAME}.new"
         module.write(run, new)
         new.replace(place / module.NAME)
+    history.keep(run, place / json.NAME)
     return place

@@ -155,6 +155,11 @@ def _marks(
     if best:
         return best
     of_stage = [
-        (number, len(lines) - 1) for number, (one, lines) in enumerate(steps) if one.stage is finding.stage
+        (number, _telling(lines)) for number, (one, lines) in enumerate(steps) if one.stage is finding.stage
     ]
     return set(of_stage[-1:])
+
+
+def _telling(lines: tuple[Spoken, ...]) -> int:
+    """The line that says most of a step: what first happened to the connection, else the last one."""
+    return next((place for place, line in enumerate(lines) if line.who == "-"), len(lines) - 1)

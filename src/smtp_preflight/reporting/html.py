@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import platform
 import sys
 from collections.abc import Iterator, Mapping
@@ -137,8 +138,10 @@ def _page(run: Run) -> dict[str, Any]:
 
 
 def _shown(setting: Setting) -> str:
+    """A setting as its profile would hold it; bare where it is a text or a list of texts."""
     value = setting.value
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    words = value if isinstance(value, list) else [value]
+    return ", ".join(one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in words)
 
 
 def _prose(run: Run) -> str:
