@@ -462,7 +462,8 @@ def test_everything_after_a_failure_names_it(
     profile_with: Callable[..., Profile],
 ) -> None:
     """Whatever stage of the connection fails, all that comes after it is blocked by that one cause."""
-    profile = profile_with(smtp=Smtp(HOST, 465 if mode == "implicit" else 587, tls=mode))
+    smtp = Smtp(HOST, 465 if mode == "implicit" else 587, tls=mode)
+    profile = profile_with(smtp=smtp, provider=Provider("custom", "Custom"))
     beside = [SILENT_FAMILY] if failed else NO_SUCH_NAME
     seen = seen_with(*keyed(OAUTH, None), *keyed(way, failed), *beside, profile=profile)
     told = [missing(Evidence(seen), type(good), subject) for subject, good, _, _ in way[failed + 1 :]]

@@ -305,15 +305,18 @@ def _combinations(values: list[Sequence[str]]) -> list[tuple[str, ...]]:
     return [(first, *rest) for first in values[0] for rest in _combinations(values[1:])]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
     """Order by profile and stage, leave out what lies beyond ``--until``, note what would be called for.
 
-    First of all plugins, so that what `-k`, `-m` or `--lf` take away later is known to be missing.
+    Before all plugins, so that what `-k`, `-m` or `--lf` take away is known to be missing; and after them,
+    for pytest itself groups by parameters, and `--ff` by what failed.
     """
     suite = config.stash.get(SUITE, None)
     if suite is None:
-        return
+        return (yield)
     kept: list[pytest.Item] = []
     beyond: list[pytest.Item] = []
     for item in items:
@@ -330,6 +333,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
     if beyond:
         config.hook.pytest_deselected(items=beyond)
+    places = {item: number for number, item in enumerate(kept)}
+    yield
+    items.sort(key=lambda item: places.get(item, -1))
 
 
 def _place(suite: Suite, item: pytest.Item) -> tuple[int, float]:

@@ -49,6 +49,20 @@ BEARER = ("XOAUTH2", "OAUTHBEARER")
 PORTS: Mapping[str, Mapping[str, str]] = {
     "passwords_only": {},
     "bearer": {"smtpd_sasl_path": "bearer"},
+    "mixed": {"smtpd_sasl_path": "mixed"},
+    "login_in_the_clear": {"smtpd_sasl_path": "mixed", "smtpd_tls_security_level": "may"},
+    "missing_file": {"smtpd_tls_chain_files": "", "smtpd_tls_cert_file": "$config_directory/absent.pem"},
+    "ccert": {"smtpd_tls_ask_ccert": "yes", "smtpd_tls_req_ccert": "yes"},
+    "fqdn": {"smtpd_sasl_path":"bearer","smtpd_helo_restrictions": "reject_unknown_helo_hostname"},
+    "early": {"smtpd_sasl_path":"bearer","smtpd_delay_reject":"no"},
+    "rbl": {"smtpd_delay_reject":"no","smtpd_client_restrictions":"reject"},
+    "relay": {"smtpd_sasl_path":"bearer","smtpd_relay_restrictions":"reject_unauth_destination"},
+    "size": {"smtpd_sasl_path":"bearer","message_size_limit":"100"},
+    "few": {"smtpd_sasl_path":"bearer","smtpd_recipient_limit":"1"},
+    "noauthsrv": {"smtpd_sasl_path":"absent"},
+    "no_tls": {"smtpd_tls_security_level": "none"},
+    "no_certificate": {"smtpd_tls_chain_files": "$config_directory/absent.pem"},
+    "self_signed": {"smtpd_tls_chain_files": "$config_directory/self_signed.pem"},
     "no_login": {"smtpd_sasl_auth_enable": "no"},
     "other_name": {"smtpd_tls_chain_files": "$config_directory/other_name.pem"},
     "expired": {"smtpd_tls_chain_files": "$config_directory/expired.pem"},
@@ -382,7 +396,12 @@ def mail_setup() -> Iterator[MailSetup]:
         names = _NameServer()
         passwords = _AuthServer(folder / "queue/passwords", PASSWORDS)
         bearer = _AuthServer(folder / "queue/bearer", BEARER)
-        for server in (names, passwords, bearer):
+        mixed = _AuthServer(folder / "queue/mixed", (*PASSWORDS, *BEARER))
+        mixed.tokens=bearer.tokens
+        import subprocess as sp
+        sp.run(["openssl","req","-x509","-newkey","rsa:2048","-nodes","-keyout",str(folder/"etc/k.pem"),"-out",str(folder/"etc/c.pem"),"-days","90","-subj","/CN="+HOST,"-addext","subjectAltName=DNS:"+HOST],check=True,capture_output=True)
+        (folder/"etc/self_signed.pem").write_text((folder/"etc/k.pem").read_text()+(folder/"etc/c.pem").read_text())
+        for server in (names, passwords, bearer, mixed):
             stack.enter_context(_serving(server))
         stack.callback(postfix.stop)
         postfix.start()

@@ -8,8 +8,8 @@ from smtp_preflight.model import AccessToken, Grant, Profile, Seen, TokenInfo
 
 GRAPH = frozenset({"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"})
 LEEWAY = dt.timedelta(seconds=300)  # what issuers and servers forgive each other (protocols: clock skew)
-FAULTS = ("token_use", "aud", "permission", "expired", "tid", "appid", "user")
-RIGHT = frozenset({"access_token", "expected", "present", "rbac", "no", "match"})
+FAULTS = ("token_use", "aud", "permission", "expired", "tid", "user")
+RIGHT = frozenset({"access_token", "expected", "unknown", "present", "rbac", "no", "match"})
 
 
 def claim_signs(seen: Seen, token: AccessToken) -> dict[str, str]:
@@ -53,7 +53,7 @@ def _bare(scope: str, profile: Profile) -> str:
 
 
 def _opaque_signs(seen: Seen, token: AccessToken) -> dict[str, str]:
-    found: dict[str, str] = {}
+    found = {"aud": "unknown"}
     allowed = permitted(seen, token)
     if allowed is not None:
         found["permission"] = "present" if allowed else "missing"

@@ -19,6 +19,8 @@ class Standing(StrEnum):
     UNDECIDED = "undecided"  # the server was not asked
 
 
+PREDICTING = frozenset({Stage.PROFILE, Stage.TOKEN, Stage.CLAIMS})  # a wrong clock shows at token
+
 Decision = Finding | bool | None  # nothing where the server was not asked, true where it accepted
 
 
@@ -45,7 +47,7 @@ DECISIONS: Mapping[Stage, Callable[[Seen], Decision]] = {
 
 def standing(code: str, decided_by: Stage | None, stage: Stage, seen: Seen) -> Standing:
     """Whether what a check at this stage shows is a fact, or a prediction and what became of it."""
-    if decided_by is None or stage.place >= decided_by.place:
+    if decided_by is None or stage not in PREDICTING or stage.place >= decided_by.place:
         return Standing.FACT
     decision = DECISIONS[decided_by](seen)
     if decision is None:

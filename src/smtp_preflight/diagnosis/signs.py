@@ -131,6 +131,7 @@ def _common(profile: Profile) -> dict[str, str]:
         "port": str(profile.smtp.port),
         "host_known": "yes" if profile.as_written.smtp.host.lower() in known else "no",
         "client_type": profile.oauth.client_type,
+        "app_permission": profile.oauth.app_permission,
     }
 
 
@@ -245,7 +246,8 @@ def _tls(signs: Signs, seen: Seen) -> Signs:
         return signs
     added = {"cert_issuer": _issuer_sign(tls)}
     if tls.failure:
-        added |= {"tls_failure": tls.failure, "text": f"{tls.detail} {tls.verify_message}".strip()}
+        issuer = tls.leaf.issuer if tls.leaf else ""
+        added |= {"tls_failure": tls.failure, "text": f"{tls.detail} {tls.verify_message} {issuer}".strip()}
     if tls.verify_code is not None:
         added["verify_code"] = str(tls.verify_code)
     if tls.version:
@@ -326,7 +328,7 @@ def _token(signs: Signs, seen: Seen) -> Signs:
     grant = seen.get(Grant)
     if grant is None:
         return signs
-    added = http_signs(grant.http) if grant.http else {}
+    added = {"grant": grant.grant, **(http_signs(grant.http) if grant.http else {})}
     facts = {"token_seen": http_words(grant.http) if grant.http else grant.problem}
     if grant.problem:
         added["problem"] = grant.problem
@@ -348,7 +350,7 @@ def _error_signs(error: OAuthError) -> dict[str, str]:
         "error": error.error,
         "text": error.description,
         "suberror": error.suberror,
-        "aadsts": " ".join(error.codes),
+        "aadsts": " ".join(error.codes) or "none",
     }
     return {key: value for key, value in told.items() if value}
 
@@ -378,6 +380,7 @@ def _claims(signs: Signs, seen: Seen) -> Signs:
         "token_user": grant.token.user or "nobody",
         "tid": grant.token.claim("tid"),
         "appid": grant.token.claim("appid"),
+        "oid": grant.token.claim("oid"),
         "wanted_aud": " or ".join(seen.profile.expect.aud),
         "wanted_permissions": " or ".join(seen.profile.expect.permissions),
         "token_expires": f"{grant.token.expires_at:%Y-%m-%d %H:%M} UTC"

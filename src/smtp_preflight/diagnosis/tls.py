@@ -10,7 +10,7 @@ from smtp_preflight.model import Finding, Seen, Stage, TlsHandshake
 
 # Each expectation of the stage, and the signs it is about.
 HANDSHAKE = ("tls_failure", "text", "tls_version")
-ISSUER = ("cert_issuer", "verify_code", "cert_issuer_name")
+ISSUER = ("cert_issuer", "verify_code", "text")
 
 
 def why_no_handshake(seen: Seen) -> Finding:

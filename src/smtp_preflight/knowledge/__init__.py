@@ -54,12 +54,26 @@ class Entry:
     decide_by: str = ""  # the look that would tell it from its neighbours
 
     def filled(self, text: str, facts: Mapping[str, str]) -> str:
-        """The text with the user's own values in its placeholders; one that is not known stays `<name>`."""
-        return _Filler(facts).vformat(text, (), {})
+        """The text with the user's own values in its placeholders; one that is not known stays `<name>`.
+
+        A value between single quotes stands in a PowerShell command: it goes in only where it has the form of
+        an address, an id or a domain, with its own quotes doubled (about_Quoting_Rules).
+        """
+        quoted = _QUOTED.sub(lambda found: f"'{_for_powershell(found[1], facts)}'", text)
+        return _Filler(facts).vformat(quoted, (), {})
 
     def applies_to(self, provider: str) -> bool:
         """Whether this provider can show the cause at all."""
         return not self.providers or provider in (*self.providers, "", "any")
+
+
+_QUOTED = re.compile(r"'\{(\w+)\}'")
+_PLAIN = re.compile(r"[A-Za-z0-9._%+'@-]+")
+
+
+def _for_powershell(name: str, facts: Mapping[str, str]) -> str:
+    value = facts.get(name, "")
+    return value.replace("'", "''") if _PLAIN.fullmatch(value) else f"<{name.replace('_', ' ')}>"
 
 
 class _Filler(string.Formatter):

@@ -166,7 +166,7 @@ _ROWS = (
     Fault(
         "smtp_auth_disabled_mailbox",
         Stage.AUTH,
-        _MICROSOFT,
+        ("microsoft365",),
         "client submission is switched off for the mailbox",
         Conditions(
             auth_refusal="535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for "

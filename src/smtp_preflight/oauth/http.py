@@ -56,10 +56,10 @@ HEADERS = (
 Resolve = Callable[[str], Awaitable[tuple[str, ...]]]
 """From a host name to its addresses; empty where there are none. Never raises for what the network does."""
 
-# They log whole URLs, and at level DEBUG what was sent.
-for _name in ("httpx", "httpcore"):
+# They log whole URLs, and at level DEBUG what came back. Whatever level somebody sets, nothing passes.
+for _name in ("httpx", "httpcore", *(f"httpcore.{part}" for part in ("connection", "http11", "proxy"))):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
-    logging.getLogger(_name).propagate = False
+    logging.getLogger(_name).addFilter(lambda _record: False)
 
 
 # --- what is asked -----------------------------------------------------------------------------------------
@@ -320,11 +320,15 @@ def _transport(ca_file: str, proxy: str) -> httpx.AsyncHTTPTransport:
         context = _verifying_context(ca_file)
     except OSError as problem:
         raise _CannotAsk(HttpFailure.TLS, f"no certificate authorities: {_words(problem)}") from problem
+    if not proxy:
+        return httpx.AsyncHTTPTransport(verify=context, trust_env=False)
+    scheme = proxy.partition("://")[0].lower()
+    if scheme not in ("http", "https"):
+        raise _CannotAsk(HttpFailure.PROXY, "neither an http nor an https proxy")
     try:
-        over_tls = context if proxy.startswith("https:") else None
-        by_way_of = httpx.Proxy(proxy, ssl_context=over_tls) if proxy else None
-    except (ValueError, httpx.InvalidURL) as problem:
-        raise _CannotAsk(HttpFailure.PROXY, "neither an http nor an https proxy") from problem
+        by_way_of = httpx.Proxy(proxy, ssl_context=context if scheme == "https" else None)
+    except httpx.InvalidURL:  # its words may hold the proxy's password
+        raise _CannotAsk(HttpFailure.PROXY, "the proxy's URL cannot be read") from None
     return httpx.AsyncHTTPTransport(verify=context, proxy=by_way_of, trust_env=False)
 
 
@@ -440,5 +444,7 @@ def _words(problem: BaseException) -> str:
 
 
 def _cause(problem: BaseException) -> BaseException | None:
-    """What a wrapper wraps; of several addresses' errors the first."""
-    return problem.exceptions[0] if isinstance(problem, BaseExceptionGroup) else problem.__cause__
+    """What a wrapper wraps, said so or not; of several addresses' errors the first."""
+    if isinstance(problem, BaseExceptionGroup):
+        return problem.exceptions[0]
+    return problem.__cause__ or problem.__context__

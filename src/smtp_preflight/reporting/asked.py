@@ -119,7 +119,7 @@ def transcript(run: Run) -> tuple[Spoken, ...]:
         for number, (_, lines) in enumerate(steps)
         for place, line in enumerate(lines)
     ]
-    return tuple(sorted(spoken, key=lambda one: one.at_s))
+    return tuple(sorted(spoken, key=lambda one: round(one.at_s, 4)))  # finer than that no clock here is
 
 
 def _lines(question: Asked) -> Iterator[Spoken]:

@@ -23,8 +23,8 @@ from smtp_preflight.reporting.wording import (
 )
 
 NAME = "summary.md"
-SEEN_LINES, SEEN_WIDTH = 12, 300
-MOST_STEPS, MOST_OTHERS, MOST_ENDS = 8, 6, 4  # which keeps the whole under 60 lines
+SEEN_LINES, SEEN_WIDTH = 9, 300
+MOST_STEPS, MOST_OTHERS, MOST_ENDS = 7, 4, 2  # which keeps the whole under 60 lines
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
@@ -59,15 +59,15 @@ def _cause(finding: ReportedFinding) -> Iterator[str]:
     yield from ("", f"## {markdown(finding.title)}", "")
     yield f"`{finding.code}` ({CERTAINTIES[finding.certainty]}). Who can act: {WHO[finding.who]}."
     yield from ("", markdown(finding.meaning))
-    for remark in remarks(finding):
-        yield from ("", f"*{markdown(remark)}*")
-    yield from ("", "**What to do**", "")
+    if remarks(finding):
+        yield from ("", f"*{markdown('; '.join(remarks(finding)))}*")
+    yield from ("", "**What to do**")
     yield from _bounded([f"{n}. {markdown(step)}" for n, step in enumerate(finding.remedy, 1)], MOST_STEPS)
-    yield from ("", f"**What was expected**: {markdown(finding.expected)}", "", "**What was seen**", "")
+    yield from ("", f"**What was expected**: {markdown(finding.expected)}", "", "**What was seen**")
     seen = bounded_lines(finding.seen, SEEN_LINES, SEEN_WIDTH) or ["(nothing)"]
     yield from fenced("\n".join(seen)).split("\n")
     if finding.alternatives:
-        yield from ("", "**What else it could be**", "")
+        yield from ("", "**What else it could be**")
         yield from (
             f"- `{one.code}` ({one.certainty}){': ' + markdown(one.decide_by) if one.decide_by else ''}"
             for one in finding.alternatives
@@ -76,14 +76,14 @@ def _cause(finding: ReportedFinding) -> Iterator[str]:
 
 def _others(findings: tuple[ReportedFinding, ...]) -> Iterator[str]:
     if findings:
-        yield from ("", "**Also found**", "")
+        yield from ("", "**Also found**")
         lines = [f"- {one.severity} `{one.code}`: {markdown(one.title)}" for one in findings]
         yield from _bounded(lines, MOST_OTHERS)
 
 
 def _ends(run: Run) -> Iterator[str]:
     if run.until_when:
-        yield from ("", "**Until when**", "")
+        yield from ("", "**Until when**")
         lines = [
             f"- {one.what.replace('_', ' ')}: {one.date.isoformat()} ({left(one)})" for one in run.until_when
         ]
