@@ -373,7 +373,7 @@ CONNECTION: list[Step] = [
         HOST,
         SystemAddresses(asked_at=NOW, host=HOST, addresses=("192.0.2.1",)),
         SystemAddresses(asked_at=NOW, host=HOST, error="EAI_NONAME"),
-        "dns_resolution_failure",  # with the answers below
+        "host_name_wrong",  # with the answers below
     ),
     (IPV4, tcp(TcpOutcome.CONNECTED), tcp(TcpOutcome.REFUSED), "tcp_refused"),
 ]

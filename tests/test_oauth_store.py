@@ -350,7 +350,7 @@ def test_a_lock_that_cannot_be_had_at_all_is_said(profile, monkeypatch):
 class MemoryKeyring(keyring.backend.KeyringBackend):
     """A keyring in memory; ``trouble`` is done before each answer."""
 
-    priority = 1  # type: ignore[assignment] # as the base class's documentation says
+    priority = 1
 
     def __init__(self, trouble: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -368,7 +368,8 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
 @pytest.fixture
 def by_keyring(profile, monkeypatch, tmp_path) -> Profile:
     monkeypatch.setattr(store_module, "folder_of", lambda _profile: tmp_path / "state")
-    return replace(profile, oauth=replace(profile.oauth, store=KEYRING))
+    changed: Profile = replace(profile, oauth=replace(profile.oauth, store=KEYRING))
+    return changed
 
 
 @pytest.fixture

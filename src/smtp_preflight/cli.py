@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import importlib.util
+import itertools
 import json
 import shlex
 import signal
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
 
@@ -24,9 +26,7 @@ from smtp_preflight.profile import load_profile, load_providers, settings_of
 from smtp_preflight.reporting.inert import printable
 from smtp_preflight.reporting.terminal import WIDTH
 from smtp_preflight.reporting.wording import WHO
-
-if TYPE_CHECKING:
-    from smtp_preflight.lab import Lab
+from smtp_preflight.secrets import Secret
 
 USAGE_ERROR = int(pytest.ExitCode.USAGE_ERROR)
 
@@ -40,6 +40,8 @@ LAB_PROFILES = {  # who signs up at a lab of each provider
 # short for a mail client in somebody's hands.
 NOT_IN_A_FILE = ("lab", "written.", "limits.", "oauth.discovery_uri", "oauth.token_info_uri")
 LOOK_EVERY_S = 0.2
+
+T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,12 +102,12 @@ def lab(args: argparse.Namespace) -> int:
     """Keep a lab running until Ctrl-C: the profile for it on stdout, all else on stderr."""
     from smtp_preflight.lab import Lab  # the servers are loaded where they are needed only
 
+    if importlib.util.find_spec("trustme") is None:
+        return _refuse("lab: trustme is not installed: pip install 'smtp-preflight[lab]'")
     try:
         running = Lab.start(args.provider, args.fault)
     except ValueError as problem:
         return _refuse(f"lab: {problem}")
-    except ModuleNotFoundError as missing:
-        return _refuse(f"lab: {missing.name} is not installed: pip install 'smtp-preflight[lab]'")
     # Ended by a service manager as by Ctrl-C, so that the lab's folder goes with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), running:
@@ -113,9 +115,10 @@ def lab(args: argparse.Namespace) -> int:
         profile = running.overlay(signed_up)
         for line in profile_lines(profile):
             _say(line)
-        for line in _how_to_use(running, profile):
+        for line in _how_to_use(profile, running.secrets()):
             _tell(line)
-        _tell_events(running)
+        for event in _as_they_come(running.log):
+            _tell(printable(f"{event.server}: {event.what}"))
     return 0
 
 
@@ -134,13 +137,12 @@ def profile_lines(profile: Profile) -> Iterator[str]:
         yield from lines
 
 
-def _how_to_use(running: Lab, profile: Profile) -> Iterator[str]:
+def _how_to_use(profile: Profile, secrets: Mapping[str, Secret]) -> Iterator[str]:
     """What to do with the profile; its secrets in plain text, for they are made up and end with the lab."""
     yield ""
     yield "The profile above goes to profiles/lab.toml. Its secrets are made up for this lab and end with it:"
     for key in profile.oauth.secrets():
-        value = running.secrets()[key].reveal()
-        yield f"export {_variable(key)}={shlex.quote(value)}"
+        yield f"export {_variable(key)}={shlex.quote(secrets[key].reveal())}"
     smtp = profile.smtp
     yield f"Then: smtp-preflight check lab. Other clients find {smtp.host}:{smtp.port} at 127.0.0.1."
     yield "What the servers are asked is shown below. Ctrl-C ends them."
@@ -150,15 +152,12 @@ def _variable(key: str) -> str:
     return f"LAB_{key.upper()}"
 
 
-def _tell_events(running: Lab) -> NoReturn:
-    """Show what the servers are asked, until somebody interrupts."""
-    shown = 0
-    while True:
-        events = running.log[shown:]
-        shown += len(events)
-        for event in events:
-            _tell(printable(f"{event.server}: {event.what}"))
-        time.sleep(LOOK_EVERY_S)
+def _as_they_come(log: Sequence[T]) -> Iterator[T]:
+    """The entries of a list that others append to; without an end."""
+    for place in itertools.count():
+        while place >= len(log):
+            time.sleep(LOOK_EVERY_S)
+        yield log[place]
 
 
 # --- explaining --------------------------------------------------------------------------------------------

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 
@@ -28,7 +29,9 @@ from smtp_preflight.model import (
 )
 from smtp_preflight.outcome import Blocked, Explain, NotAsked, Remark
 from smtp_preflight.profile import ProfileError, find_profiles, load_profile, load_providers
-from smtp_preflight.reporting import publish, terminal
+from smtp_preflight.reporting import github, publish, terminal
+from smtp_preflight.reporting.mask import masked_run
+from smtp_preflight.reporting.metrics import Sample, samples_of, write_metrics
 from smtp_preflight.session import REACH, ProfileRun, read_recording
 
 PROFILES = Path("profiles")
@@ -62,13 +65,21 @@ REMARKED = pytest.StashKey[list[Finding | None]]()
 SUITE = pytest.StashKey["Suite"]()
 
 
+class LastWords(TypedDict):
+    """What is left of a profile's run when its worker is gone: plain data, for it may cross processes."""
+
+    summary: list[str]
+    annotations: list[str]
+    metrics: list[Sample]
+
+
 class Suite:
     """The profiles of this process, and the thread that asks about them."""
 
     def __init__(self, config: pytest.Config, runs: Mapping[str, ProfileRun]) -> None:
         self.runs = runs
         self.config = config
-        self.summaries: dict[str, list[str]] = {}
+        self.last_words: dict[str, LastWords] = {}
         self._thread: AskingThread | None = None
         self._labs: list[Any] = []
 
@@ -95,8 +106,20 @@ class Suite:
     def report(self, run: ProfileRun) -> None:
         """Write the reports of a profile, and keep its last words for the terminal."""
         finished = run.finish()
+        if self.config.option.mask_addresses:
+            finished = masked_run(finished)
         place = publish(finished, Path(self.config.option.report_dir))
-        self.summaries[run.profile.name] = terminal.summary_lines(finished, place)
+        self.last_words[run.profile.name] = {
+            "summary": terminal.summary_lines(finished, place),
+            "annotations": github.annotations(finished) if os.environ.get("GITHUB_ACTIONS") == "true" else [],
+            "metrics": samples_of(finished),
+        }
+
+    def write_metrics(self) -> None:
+        """Write the metrics of all profiles, where that was asked for."""
+        if self.config.option.metrics:
+            samples = [one for words in self.last_words.values() for one in words["metrics"]]
+            write_metrics(samples, Path(self.config.option.metrics))
 
     def stop(self) -> None:
         """Leave nothing behind."""
@@ -132,6 +155,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--report-dir", metavar="DIR", default="reports", help="where reports go (default: reports)"
     )
     group.addoption("--warnings-fail", action="store_true", help="what is only a warning fails the run")
+    group.addoption(
+        "--mask-addresses",
+        action="store_true",
+        help="replace the local part of every address in the reports, so that they can be shown in public",
+    )
+    group.addoption("--metrics", metavar="FILE", help="write the run for Prometheus (textfile format)")
     group.addoption(
         "--retry-transient",
         type=int,
@@ -288,11 +317,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         or "profile" not in metafunc.fixturenames
     ):
         return
-    suite = metafunc.config.stash[SUITE]
+    suite = metafunc.config.stash.get(SUITE, None)
+    runs = suite.runs if suite else {}  # none where only fixtures or markers are listed
     named = [name for name in SUBJECTS if name in metafunc.fixturenames]
     rows = [
         (name, *values)
-        for name, run in suite.runs.items()
+        for name, run in runs.items()
         for values in _combinations([SUBJECTS[one](run.profile.as_written) for one in named])
     ]
     ids = [":".join((name, "-".join(values))).removesuffix(":") for name, *values in rows]  # see spread.py
@@ -448,7 +478,7 @@ def pytest_testnodedown(node: Any) -> None:
     """Take over the last words of a worker; only JSON crosses processes."""
     suite = node.config.stash.get(SUITE, None)
     if suite is not None:
-        suite.summaries.update(json.loads(getattr(node, "workeroutput", {}).get("smtp_preflight", "{}")))
+        suite.last_words.update(json.loads(getattr(node, "workeroutput", {}).get("smtp_preflight", "{}")))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -608,14 +638,25 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if run.judged and run.started:
             suite.report(run)
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["smtp_preflight"] = json.dumps(suite.summaries)
+        session.config.workeroutput["smtp_preflight"] = json.dumps(suite.last_words)
     suite.stop()
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The last thing on the screen: verdict, cause, remedy, and where the report is."""
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """When every worker has reported: the metrics of all profiles in one file."""
     suite = config.stash.get(SUITE, None)
-    for name, lines in (suite.summaries if suite else {}).items():
+    if suite is not None and suite.last_words and not hasattr(config, "workerinput"):
+        suite.write_metrics()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Generator[None]:
+    """The last thing on the screen: verdict, cause, remedy, and where the report is."""
+    yield
+    suite = config.stash.get(SUITE, None)
+    for name, words in (suite.last_words if suite else {}).items():
         terminalreporter.section(f"smtp-preflight: {name}")
-        for line in lines:
+        for line in words["summary"]:
+            terminalreporter.line(line)
+        for line in words["annotations"]:
             terminalreporter.line(line)

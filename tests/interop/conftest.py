@@ -26,6 +26,7 @@ from typing import Any
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.zone
 import pytest
@@ -37,9 +38,9 @@ MAILBOX = f"alerts@{DOMAIN}"
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
 
-START_S = 20  # for Postfix to listen
+START_S = 20  # for Postfix to listen on all its ports
 STOP_S = 10  # for its processes to go
-LIFE_S = 900  # after which Postfix ends by itself, should nobody be left to end it
+LIFE_S = 3600  # after which Postfix ends by itself, should nobody be left to end it
 TRIES = 5  # a free port may be taken before Postfix listens on it
 
 PASSWORDS = ("PLAIN\tplaintext", "LOGIN\tplaintext")  # as Dovecot tells them: name, then what they are
@@ -49,23 +50,18 @@ BEARER = ("XOAUTH2", "OAUTHBEARER")
 PORTS: Mapping[str, Mapping[str, str]] = {
     "passwords_only": {},
     "bearer": {"smtpd_sasl_path": "bearer"},
-    "mixed": {"smtpd_sasl_path": "mixed"},
-    "login_in_the_clear": {"smtpd_sasl_path": "mixed", "smtpd_tls_security_level": "may"},
-    "missing_file": {"smtpd_tls_chain_files": "", "smtpd_tls_cert_file": "$config_directory/absent.pem"},
-    "ccert": {"smtpd_tls_ask_ccert": "yes", "smtpd_tls_req_ccert": "yes"},
-    "fqdn": {"smtpd_sasl_path":"bearer","smtpd_helo_restrictions": "reject_unknown_helo_hostname"},
-    "early": {"smtpd_sasl_path":"bearer","smtpd_delay_reject":"no"},
-    "rbl": {"smtpd_delay_reject":"no","smtpd_client_restrictions":"reject"},
-    "relay": {"smtpd_sasl_path":"bearer","smtpd_relay_restrictions":"reject_unauth_destination"},
-    "size": {"smtpd_sasl_path":"bearer","message_size_limit":"100"},
-    "few": {"smtpd_sasl_path":"bearer","smtpd_recipient_limit":"1"},
-    "noauthsrv": {"smtpd_sasl_path":"absent"},
-    "no_tls": {"smtpd_tls_security_level": "none"},
-    "no_certificate": {"smtpd_tls_chain_files": "$config_directory/absent.pem"},
-    "self_signed": {"smtpd_tls_chain_files": "$config_directory/self_signed.pem"},
+    "passwords_and_bearer": {"smtpd_sasl_path": "passwords_and_bearer"},
     "no_login": {"smtpd_sasl_auth_enable": "no"},
+    "login_in_the_clear": {"smtpd_sasl_path": "bearer", "smtpd_tls_security_level": "may"},
+    "no_tls": {"smtpd_tls_security_level": "none", "smtpd_sasl_auth_enable": "no"},
     "other_name": {"smtpd_tls_chain_files": "$config_directory/other_name.pem"},
     "expired": {"smtpd_tls_chain_files": "$config_directory/expired.pem"},
+    "no_certificate": {"smtpd_tls_chain_files": "$config_directory/absent.pem"},
+    "no_certificate_file": {
+        "smtpd_tls_chain_files": "",
+        "smtpd_tls_cert_file": "$config_directory/absent.pem",
+    },
+    "clients_by_certificate": {"smtpd_tls_ask_ccert": "yes", "smtpd_tls_req_ccert": "yes"},
     "implicit": {"smtpd_tls_wrappermode": "yes"},
     "implicit_bearer": {"smtpd_tls_wrappermode": "yes", "smtpd_sasl_path": "bearer"},
     "old_tls": {
@@ -140,7 +136,8 @@ class _NameServer(socketserver.ThreadingUDPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Query)
-        self.zone = dns.zone.from_text(ZONE, origin=f"{DOMAIN}.", relativize=False)
+        self.origin = dns.name.from_text(DOMAIN)
+        self.zone = dns.zone.from_text(ZONE, origin=self.origin, relativize=False)
 
 
 class _Query(socketserver.BaseRequestHandler):
@@ -151,7 +148,7 @@ class _Query(socketserver.BaseRequestHandler):
         reply = dns.message.make_response(dns.message.from_wire(wire))
         reply.flags |= dns.flags.RA
         name, rdtype = reply.question[0].name, reply.question[0].rdtype
-        inside = name.is_subdomain(self.server.zone.origin)
+        inside = name.is_subdomain(self.server.origin)
         if inside and (found := self.server.zone.get_rrset(name, rdtype)):
             reply.answer.append(found)
         elif not inside or self.server.zone.get_node(name) is None:
@@ -162,14 +159,14 @@ class _Query(socketserver.BaseRequestHandler):
 class _AuthServer(socketserver.ThreadingUnixStreamServer):
     """Dovecot's side of its auth protocol, version 1.2, as far as Postfix speaks it.
 
-    A bearer token is right if it is in ``tokens``; any other credential is wrong.
+    A bearer token is right if it is one of ``tokens``; any other credential is wrong.
     """
 
-    def __init__(self, path: Path, mechanisms: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, mechanisms: tuple[str, ...], tokens: set[str]) -> None:
         super().__init__(str(path), _AuthConversation)
         shutil.chown(path, "postfix")
         self.mechanisms = mechanisms
-        self.tokens: set[str] = set()
+        self.tokens = tokens
 
 
 class _AuthConversation(socketserver.StreamRequestHandler):
@@ -253,7 +250,7 @@ class Postfix:
         main_cf = MAIN_CF.format(folder=self.folder, domain=DOMAIN, host=HOST, mailbox=MAILBOX)
         (self.folder / "etc/main.cf").write_text(main_cf)
         (self.folder / "etc/master.cf").write_text(MASTER_CF)
-        check = [_tool("command_directory", "postfix"), "-c", self.folder / "etc", "check"]
+        check = [_tool("command_directory", "postfix"), "-c", str(self.folder / "etc"), "check"]
         done = subprocess.run(check, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
@@ -263,10 +260,10 @@ class Postfix:
             self.ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
             (self.folder / "etc/master.cf").write_text(MASTER_CF + self._services())
             self._master = subprocess.Popen(
-                [_tool("daemon_directory", "master"), "-c", self.folder / "etc", "-e", str(LIFE_S)],
+                [_tool("daemon_directory", "master"), "-c", str(self.folder / "etc"), "-e", str(LIFE_S)],
                 start_new_session=True,
             )
-            if self._listens():
+            if self._has_started():
                 return
             self.stop()
         pytest.fail(f"Postfix does not start:\n{self.log}")
@@ -293,13 +290,12 @@ class Postfix:
             for name, settings in PORTS.items()
         )
 
-    def _listens(self) -> bool:
-        """Whether Postfix came to listen; its ports are bound in order, so the last one tells for all."""
+    def _has_started(self) -> bool:
+        """Whether Postfix says so, which it does once it listens on all ports; it ends where it cannot."""
         assert self._master is not None
-        last = ("127.0.0.1", [*self.ports.values()][-1])
         until_s = time.monotonic() + START_S
         while self._master.poll() is None and time.monotonic() < until_s:
-            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(last, timeout=START_S):
+            if "daemon started" in self.log:
                 return True
             time.sleep(0.02)
         return False
@@ -334,13 +330,17 @@ def _need_postfix() -> None:
 class MailSetup:
     """What a user of the suite would have before them: a server, a name server, a CA file, a mailbox."""
 
-    def __init__(self, postfix: Postfix, name_server: int, bearer: _AuthServer) -> None:
+    def __init__(self, postfix: Postfix, name_server: int, tokens: set[str]) -> None:
         self.postfix = postfix
-        self.tokens = bearer.tokens  # those the server takes on its ports for bearer tokens
+        self.tokens = tokens  # those the server takes; add to them
         self._name_server = name_server
 
-    def profile(self, port: str, *, tls: str, more: str) -> Path:
-        """Write ``postfix.toml`` for one of ``PORTS``, into a folder of its own; more: further tables."""
+    def profile(self, port: str, *, tls: str = "starttls", ca_file: bool = True, more: str = "") -> Path:
+        """Write ``postfix.toml`` for one of ``PORTS``, into a folder of its own.
+
+        ca_file: whether the server's private authority is named.
+        more: further tables.
+        """
         path = Path(tempfile.mkdtemp(dir=self.postfix.folder)) / "postfix.toml"
         path.write_text(
             f"""\
@@ -356,7 +356,7 @@ tls  = "{tls}"
 servers = ["127.0.0.1:{self._name_server}"]
 
 [tls]
-ca_file = "{self.postfix.folder}/etc/ca.pem"
+{f'ca_file = "{self.postfix.folder}/etc/ca.pem"' if ca_file else ""}
 
 [oauth]
 grant        = "access_token"
@@ -369,7 +369,7 @@ access_token = {{ env = "CONTOSO_ACCESS_TOKEN" }}
 
 
 def _write_certificates(folder: Path) -> None:
-    """The authority, and each server certificate with its key before it, as Postfix wants them in one file."""
+    """The authority, and each server certificate with its key before it, in one file as Postfix wants it."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     for name, leaf in (
@@ -394,28 +394,22 @@ def mail_setup() -> Iterator[MailSetup]:
         postfix = Postfix(folder)
         postfix.configure()
         names = _NameServer()
-        passwords = _AuthServer(folder / "queue/passwords", PASSWORDS)
-        bearer = _AuthServer(folder / "queue/bearer", BEARER)
-        mixed = _AuthServer(folder / "queue/mixed", (*PASSWORDS, *BEARER))
-        mixed.tokens=bearer.tokens
-        import subprocess as sp
-        sp.run(["openssl","req","-x509","-newkey","rsa:2048","-nodes","-keyout",str(folder/"etc/k.pem"),"-out",str(folder/"etc/c.pem"),"-days","90","-subj","/CN="+HOST,"-addext","subjectAltName=DNS:"+HOST],check=True,capture_output=True)
-        (folder/"etc/self_signed.pem").write_text((folder/"etc/k.pem").read_text()+(folder/"etc/c.pem").read_text())
-        for server in (names, passwords, bearer, mixed):
+        tokens: set[str] = set()
+        mechanisms = {"passwords": PASSWORDS, "bearer": BEARER, "passwords_and_bearer": PASSWORDS + BEARER}
+        auth = [_AuthServer(folder / "queue" / name, told, tokens) for name, told in mechanisms.items()]
+        for server in (names, *auth):
             stack.enter_context(_serving(server))
         stack.callback(postfix.stop)
         postfix.start()
-        yield MailSetup(postfix, names.server_address[1], bearer)
+        yield MailSetup(postfix, names.server_address[1], tokens)
 
 
 @pytest.fixture(scope="session")
 def preflight(mail_setup: MailSetup, run_suite: Any) -> Callable[..., Any]:
-    """Run the suite on one of the server's ports; further arguments are the suite's own."""
+    """Run the suite on one of the server's ports; arguments are the suite's own, keywords the profile's."""
 
-    def run(
-        port: str, *args: str, tls: str = "starttls", token: str = "an-unknown-token", more: str = ""
-    ) -> Any:
-        profile = mail_setup.profile(port, tls=tls, more=more)
+    def run(port: str, *args: str, token: str = "an-unknown-token", **options: Any) -> Any:
+        profile = mail_setup.profile(port, **options)
         done = run_suite(f"--profile={profile}", *args, environment={"CONTOSO_ACCESS_TOKEN": token})
         assert done.path("postfix").exists(), done.stdout + done.stderr
         return done

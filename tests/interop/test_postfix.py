@@ -18,11 +18,14 @@ NOTHING: list[tuple[str, str]] = []
 
 def checks(run: Any, *stages: str) -> dict[str, str]:
     """The outcomes of these stages' checks, by id; those that do not apply are left out."""
-    found = run.report("postfix")["checks"]
-    return {one["id"]: one["outcome"] for one in found if one["stage"] in stages and one["outcome"] != "skipped"}
+    judged = run.report("postfix")["checks"]
+    return {
+        one["id"]: one["outcome"] for one in judged if one["stage"] in stages and one["outcome"] != "skipped"
+    }
 
 
 def outcomes(run: Any, *stages: str) -> set[str]:
+    """How the checks of these stages came out."""
     return set(checks(run, *stages).values())
 
 
@@ -37,9 +40,8 @@ def assert_one_red_line(run: Any, check: str) -> None:
     assert run.status == 1
     assert report["verdict"] == "not_ready"
     assert run.having("failed", "postfix") == [check]
-    assert {one["blocked_by"] for one in report["checks"] if one["outcome"] == "blocked"} <= {
-        report["findings"][0]["id"]
-    }
+    blocked_by = {one["blocked_by"] for one in report["checks"] if one["outcome"] == "blocked"}
+    assert blocked_by <= {report["findings"][0]["id"]}
 
 
 # --- a server without bearer tokens ------------------------------------------------------------------------
@@ -79,22 +81,46 @@ def test_tls_from_the_first_byte(preflight: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("port", "check", "code"),
     [
-        ("other_name", "test_certificate_names_the_host", "certificate_name_mismatch"),
-        ("expired", "test_certificate_is_within_its_dates", "certificate_expired"),
-        ("old_tls", "test_version_is_modern", "server_tls_version_obsolete"),
+        ("no_tls", "test_starttls.py::test_starttls_is_offered", "starttls_not_offered"),
+        ("no_certificate_file", "test_starttls.py::test_starttls_is_accepted", "starttls_refused"),
+        ("no_certificate", "test_tls.py::test_issuer_is_trusted", "certificate_missing"),
+        ("other_name", "test_tls.py::test_certificate_names_the_host", "certificate_name_mismatch"),
+        ("expired", "test_tls.py::test_certificate_is_within_its_dates", "certificate_expired"),
+        ("old_tls", "test_tls.py::test_version_is_modern", "server_tls_version_obsolete"),
+        (
+            "clients_by_certificate",
+            "test_tls.py::test_ehlo_is_accepted_under_encryption",
+            "client_certificate_required",
+        ),
     ],
 )
-def test_server_that_proves_nothing(
+def test_server_without_a_safe_channel(
     port: str, check: str, code: str, preflight: Callable[..., Any]
 ) -> None:
     """Its fault is named once, nothing else is held against it, and it is not shown the token."""
     run = preflight(port)
-    assert_one_red_line(run, f"test_tls.py::{check}")
-    assert found(run) == [("tls", code)]
-    assert run.report("postfix")["findings"][0]["certainty"] == "certain"
-    assert outcomes(run, "dns", "tcp", "greeting", "starttls") == {"passed"}
+    assert_one_red_line(run, check)
+    assert [one for _, one in found(run)] == [code]
+    assert outcomes(run, "dns", "tcp", "greeting") == {"passed"}
     assert outcomes(run, "auth_offered", "auth", *AFTER_AUTH) == {"blocked"}
     assert "AuthExchange" not in run.kinds_asked("postfix")
+
+
+@pytest.mark.parametrize("port", ["other_name", "expired", "old_tls"])
+def test_what_a_certificate_says_of_itself_is_certain(port: str, preflight: Callable[..., Any]) -> None:
+    """Names, dates and versions were seen, so no other cause is named beside them."""
+    (finding,) = preflight(port).report("postfix")["findings"]
+    assert (finding["certainty"], finding["alternatives"]) == ("certain", [])
+
+
+def test_private_authority_that_the_profile_does_not_name(preflight: Callable[..., Any]) -> None:
+    """A lone certificate may lack its chain or come from a private authority; the remedy serves both."""
+    run = preflight("bearer", ca_file=False)
+    assert_one_red_line(run, "test_tls.py::test_issuer_is_trusted")
+    (finding,) = run.report("postfix")["findings"]
+    assert finding["code"] == "certificate_chain_incomplete"
+    assert "certificate_issuer_untrusted" in [one["code"] for one in finding["alternatives"]]
+    assert any("`ca_file`" in step for step in finding["remedy"])
 
 
 # --- a server that takes bearer tokens ---------------------------------------------------------------------
@@ -119,6 +145,22 @@ def test_server_that_takes_the_token(
     assert outcomes(run, *BEFORE_AUTH, "auth_offered", "auth", *AFTER_AUTH) == {"passed"}
     assert run.report("postfix")["verdict"] == "ready"
     assert run.report("postfix")["proven"] == "rcpt_to"
+
+
+def test_passwords_beside_the_token_are_a_notice(preflight: Callable[..., Any], mail_setup: Any) -> None:
+    """A server that takes both is ready, without a warning."""
+    mail_setup.tokens.add("good-token")
+    run = preflight("passwords_and_bearer", token="good-token")
+    assert run.report("postfix")["verdict"] == "ready"
+    assert found(run) == [("auth_offered", "password_mechanisms_offered")]
+
+
+def test_sign_in_offered_before_tls_is_a_warning(preflight: Callable[..., Any], mail_setup: Any) -> None:
+    """Postfix does so where TLS is optional; a token that goes by TLS is accepted all the same."""
+    mail_setup.tokens.add("good-token")
+    run = preflight("login_in_the_clear", token="good-token")
+    assert run.report("postfix")["verdict"] == "ready_with_warnings"
+    assert found(run) == [("starttls", "auth_offered_without_tls")]
 
 
 def test_server_that_refuses_the_token(preflight: Callable[..., Any]) -> None:
@@ -158,5 +200,6 @@ def test_message_is_handed_over(preflight: Callable[..., Any], mail_setup: Any) 
     run = preflight("bearer", token="good-token", more=f'[send]\nto = ["{PROBE}"]')
     assert found(run) == NOTHING
     assert run.report("postfix")["proven"] == "data"
-    queue_id = re.search(r"queued as (\w+)", json.dumps(run.report("postfix")["evidence"]))[1]
-    assert f"{queue_id}: to=<{PROBE}>" in mail_setup.postfix.log
+    queued = re.search(r"queued as (\w+)", json.dumps(run.report("postfix")["evidence"]))
+    assert queued is not None
+    assert f"{queued[1]}: to=<{PROBE}>" in mail_setup.postfix.log

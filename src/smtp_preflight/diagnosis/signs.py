@@ -13,8 +13,8 @@ starttls              ``starttls`` (offered, absent, stripped), ``smtp_code``, `
                       ``failure``, ``injected``, ``auth_in_clear``
 tls                   ``tls_failure`` (a ``TlsFailure``), ``verify_code``, ``cert_dates`` (valid, expired,
                       not_yet_valid), ``cert_name`` (match, mismatch), ``cert_issuer`` (trusted, self_signed,
-                      incomplete, untrusted, no_store), ``cert_key`` and ``cert_signature`` (strong, weak),
-                      ``tls_version``, ``text``
+                      incomplete, untrusted, none, no_store), ``cert_key`` and ``cert_signature`` (strong,
+                      weak), ``tls_version``, ``text``
 auth_offered          ``auth_offered`` (none, no_bearer, bearer), ``password_mechanisms`` (offered)
 discovery             ``discovery`` (unreachable, invalid, issuer_differs), ``keys`` (unreachable),
                       ``http_failure`` (an ``HttpFailure``), ``http_status``, ``is_json``, ``error``, ``aadsts``
@@ -64,6 +64,7 @@ from smtp_preflight.model import (
 FAMILIES = ("ipv4", "ipv6")
 BEFORE_TLS, AFTER_TLS = "before TLS", "after TLS"
 PASSWORD_MECHANISMS = frozenset({"LOGIN", "PLAIN", "CRAM-MD5", "NTLM"})
+ANONYMOUS = ("ADH-", "AECDH-")  # OpenSSL's names of ciphers without a certificate
 STRIPPED = "XXXXXXXA"  # what some firewalls put in the place of STARTTLS
 
 
@@ -263,6 +264,8 @@ def _issuer_sign(tls: TlsHandshake) -> str:
     """Whether the chain leads to a trusted authority; OpenSSL's codes 18 to 21 say how it does not."""
     if tls.ca_problem:
         return "no_store"
+    if tls.cipher.startswith(ANONYMOUS):
+        return "none"
     if tls.issuer_trusted or tls.verify_code is None:
         return "trusted"
     if tls.verify_code == 18 or (tls.leaf and tls.leaf.self_issued):

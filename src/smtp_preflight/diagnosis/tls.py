@@ -26,8 +26,7 @@ def why_version_obsolete(seen: Seen) -> Finding:
 
 def why_issuer_not_trusted(seen: Seen) -> Finding:
     """The chain does not lead to an authority this machine trusts, or was never verified."""
-    tls = seen.get(TlsHandshake)
-    if tls and tls.verify_code is None and not tls.ca_problem:
+    if signs_of(seen).at(Stage.TLS).get("cert_issuer") == "trusted":  # nothing is held against it
         return why_no_handshake(seen)
     return _about_certificate(seen, *ISSUER)
 
@@ -90,6 +89,8 @@ def remark_on_handshake_time(seen: Seen, tls: TlsHandshake) -> Finding | None:
 
 def _about_certificate(seen: Seen, *only: str) -> Finding:
     facts = signs_of(seen).facts
+    if "cert_subject" not in facts:
+        return finding(seen, Stage.TLS, *only, facts={"seen": f"no certificate; {facts.get('tls_seen', '')}"})
     words = (
         f"certificate for {facts.get('cert_names', '?')}, issued by {facts.get('cert_issuer', '?')}, "
         f"valid {facts.get('cert_not_before', '?')} to {facts.get('cert_not_after', '?')}, "

@@ -68,9 +68,12 @@ def error_of(answer: Mapping[str, Any], clean: Clean) -> OAuthError | None:
 
 def codes_in(answer: Mapping[str, Any], text: str) -> tuple[str, ...]:
     """AADSTS numbers, those of the member first, each once."""
-    listed = answer.get("error_codes")
-    numbers = [str(one) for one in _items(listed) if isinstance(one, int) and 0 < one < 10**10]
+    numbers = [str(one) for one in _items(answer.get("error_codes")) if _is_code(one)]
     return tuple(dict.fromkeys([*numbers, *_AADSTS.findall(text)]))[:MOST_CODES]
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**10
 
 
 def _items(value: object) -> Iterable[object]:

@@ -119,7 +119,8 @@ def transcript(run: Run) -> tuple[Spoken, ...]:
         for number, (_, lines) in enumerate(steps)
         for place, line in enumerate(lines)
     ]
-    return tuple(sorted(spoken, key=lambda one: round(one.at_s, 4)))  # finer than that no clock here is
+    # Added up times differ in digits that no clock has; what is equal keeps the order of the steps.
+    return tuple(sorted(spoken, key=lambda one: round(one.at_s, 4)))
 
 
 def _lines(question: Asked) -> Iterator[Spoken]:

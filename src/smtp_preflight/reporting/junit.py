@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -72,13 +73,11 @@ class _Names:
     def unused(self, classname: str, check: CheckResult) -> tuple[str, str]:
         """The class name, and the test's name with its parameters; its module and a number if need be."""
         plain = check.id.partition("::")[2] or check.id
-        numbered = (f"{check.id} ({number})" for number in range(2, len(self._used) + 3))
-        for name in (plain, check.id, *numbered):
-            found = (_text(classname), _text(name))
-            if found not in self._used:
-                break
-        self._used.add(found)
-        return found
+        numbered = (f"{check.id} ({number})" for number in itertools.count(2))
+        names = ((_text(classname), _text(name)) for name in itertools.chain((plain, check.id), numbered))
+        unused = next(one for one in names if one not in self._used)
+        self._used.add(unused)
+        return unused
 
 
 def _case(run: Run, check: CheckResult, named: tuple[str, str], asked_s: float) -> TestCase:
@@ -94,7 +93,7 @@ def _case(run: Run, check: CheckResult, named: tuple[str, str], asked_s: float) 
             case.add_skipped_info(_text(f"blocked by {check.blocked_by}"))
         case Outcome.SKIPPED:
             case.add_skipped_info(_text(check.reason))
-        case Outcome.PASSED | Outcome.WARNED:
+        case _:
             case.stdout = f"{_message(check, finding)}\n\n{_words(finding)}" if finding else None
     return case
 

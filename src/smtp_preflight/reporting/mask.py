@@ -13,13 +13,13 @@ from enum import Enum
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from smtp_preflight.model import Run
+from smtp_preflight.model import Run, Setting
 
 T = TypeVar("T")
 
 _AT = r"(?:@|%40)"
 _DOMAIN = r"(?:[\w-]+(?:\.[\w-]+)*|\[[\w.:]+\])"
-_LOCAL = r"[\w.+#~-]+(?:'[\w.+#~-]+)*"  # in running text; settings and claims may hold stranger ones
+_LOCAL = r"[\w.+#~-]+(?:'[\w.+#~-]+)*"  # in running text; a setting may hold a stranger one
 _LIVE = r"(?i:live\.com#)"  # what Microsoft puts before a personal account's address in some claims
 _WHOLE = re.compile(rf'{_LIVE}?((?:[^\s@<>"]+|"[^"\n]+")@{_DOMAIN})')
 
@@ -34,13 +34,12 @@ def masked_run(run: Run) -> Run:
     return _masked(run, run.settings)
 
 
-def _masked(whole: T, first: object) -> T:
-    """Mask everything; numbers are given out in the order of the settings, then of the whole."""
+def _masked(whole: T, settings: object) -> T:
+    """Mask everything; the settings' addresses come first, and are known however strange they are."""
     known = dict.fromkeys(
-        address.casefold() for text in (*_texts(first), *_texts(whole)) for address in _whole_addresses(text)
+        found[1].casefold() for text in _texts(settings) if (found := _WHOLE.fullmatch(text))
     )
-    mask = _Mask(list(known))
-    masked: T = _changed(whole, mask)
+    masked: T = _changed(whole, _Mask(list(known)))
     return masked
 
 
@@ -82,26 +81,19 @@ def _spellings(address: str) -> Iterator[str]:
         yield written.casefold()
 
 
-def _whole_addresses(text: str) -> Iterator[str]:
-    """A text that is an address and nothing else, however unusual its local part is."""
-    if found := _WHOLE.fullmatch(text):
-        yield found[1]
-
-
 def _texts(value: object) -> Iterator[str]:
-    """Every text within a value, in its order."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _texts(key)
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for one in fields(value):
-            yield from _texts(getattr(value, one.name))
+    """Every text within the settings, of a report or of a run, in their order."""
+    match value:
+        case str():
+            yield value
+        case Setting():
+            yield from _texts(value.value)
+        case Mapping():
+            for inner in value.values():
+                yield from _texts(inner)
+        case list():
+            for inner in value:
+                yield from _texts(inner)
 
 
 def _changed(value: Any, change: Callable[[str], str]) -> Any:

@@ -23,25 +23,28 @@ _HELP: Mapping[str, str] = {
     "days_left": "Days until something ends; negative when it has.",
 }
 
-Sample = tuple[Mapping[str, str], float]
+Sample = tuple[str, dict[str, str], float]  # name, labels, value; plain data, for it may cross processes
 
 
-def write_metrics(runs: Sequence[Run], path: Path) -> None:
-    """Write all runs at once: the exporter must never read half a file."""
+def samples_of(run: Run) -> list[Sample]:
+    """What is measured of a run."""
+    return [(name, {"profile": run.profile, **labels}, value) for name, labels, value in _samples(run)]
+
+
+def write_metrics(samples: Sequence[Sample], path: Path) -> None:
+    """Write the samples of all runs at once: the exporter must never read half a file."""
     new = path.with_name(f".{path.name}.new")
-    new.write_text("".join(f"{line}\n" for line in _lines(runs)), encoding="utf-8")
+    new.write_text("".join(f"{line}\n" for line in _lines(samples)), encoding="utf-8")
     new.replace(path)
 
 
-def _lines(runs: Sequence[Run]) -> Iterator[str]:
-    gathered: dict[str, list[Sample]] = {name: [] for name in _HELP}
-    for run in runs:
-        for name, labels, value in _samples(run):
-            gathered[name].append(({"profile": run.profile, **labels}, value))
-    for name, samples in gathered.items():
-        yield f"# HELP {_PREFIX}{name} {_HELP[name]}"
+def _lines(samples: Sequence[Sample]) -> Iterator[str]:
+    for name, help_text in _HELP.items():
+        yield f"# HELP {_PREFIX}{name} {help_text}"
         yield f"# TYPE {_PREFIX}{name} gauge"
-        yield from (f"{_PREFIX}{name}{{{_labels(labels)}}} {value:.10g}" for labels, value in samples)
+        for kind, labels, value in samples:
+            if kind == name:
+                yield f"{_PREFIX}{name}{{{_labels(labels)}}} {value:.10g}"
 
 
 def _samples(run: Run) -> Iterator[tuple[str, Mapping[str, str], float]]:
