@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import enum
 import ipaddress
 import json
 import os
 import socket
 import subprocess
 import sys
+import types
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,6 +141,39 @@ def seen_with() -> Callable[..., Seen]:
 def now() -> dt.datetime:
     """When everything made by hand was asked."""
     return STARTED
+
+
+def _filled(wanted: Any, default: Any = None) -> Any:
+    """A value of a type, other than its default: text beyond ASCII, numbers, times, whole records."""
+    origin, inner = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (types.UnionType, typing.Union):
+        return _filled(next(one for one in inner if one is not type(None)))
+    if origin is tuple:
+        return (_filled(inner[0]), _filled(inner[0]))
+    if origin is not None:  # a mapping
+        return {"first": _filled(inner[1]), "Zweite „Zeile“": _filled(inner[1])}
+    if wanted is typing.Any:
+        return ["text", 7, True]
+    if wanted is bool:
+        return default is not True
+    if wanted is dt.datetime:
+        return STARTED.replace(microsecond=123456)
+    if dataclasses.is_dataclass(wanted):
+        return _filled_record(wanted)
+    if issubclass(wanted, enum.Enum):
+        return list(wanted)[-1]
+    return {str: "Grüße \x1b[31m\r\n“", int: 42, float: 0.125}[wanted]
+
+
+def _filled_record(kind: Any) -> Any:
+    hints = typing.get_type_hints(kind)
+    return kind(**{one.name: _filled(hints[one.name], one.default) for one in dataclasses.fields(kind)})
+
+
+@pytest.fixture(scope="session")
+def filled() -> Callable[[type], Any]:
+    """Make an observation of a kind with every field set, none to its default."""
+    return _filled_record
 
 
 # --- the suite, as its users run it ------------------------------------------------------------------------

@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
-import enum
 import json
 import socket
 import threading
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -532,37 +530,12 @@ def test_what_is_not_on_the_way_says_so(seen_with: Callable[..., Seen]) -> None:
 # --- plain data --------------------------------------------------------------------------------------------
 
 
-def filled(wanted: Any, default: Any = None) -> Any:
-    """A value of a type, other than its default: text beyond ASCII, numbers, times, whole records."""
-    origin, inner = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin in (types.UnionType, typing.Union):
-        return filled(next(one for one in inner if one is not type(None)))
-    if origin is tuple:
-        return (filled(inner[0]), filled(inner[0]))
-    if origin is not None:  # a mapping
-        return {"first": filled(inner[1]), "Zweite „Zeile“": filled(inner[1])}
-    if wanted is typing.Any:
-        return ["text", 7, True]
-    if wanted is bool:
-        return default is not True
-    if wanted is dt.datetime:
-        return NOW.replace(microsecond=123456)
-    if dataclasses.is_dataclass(wanted):
-        return filled_record(wanted)
-    if issubclass(wanted, enum.Enum):
-        return list(wanted)[-1]
-    return {str: "Grüße \x1b[31m\r\n“", int: 42, float: 0.125}[wanted]
-
-
-def filled_record(kind: Any) -> Any:
-    hints = typing.get_type_hints(kind)
-    return kind(**{one.name: filled(hints[one.name], one.default) for one in dataclasses.fields(kind)})
-
-
 @pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.__name__)
-def test_every_observation_survives_being_written_down(kind: type[Observation]) -> None:
+def test_every_observation_survives_being_written_down(
+    kind: type[Observation], filled: Callable[[type], Any]
+) -> None:
     """With every field set: what is read from report.json is what was seen."""
-    observation, question = filled_record(kind), Question(kind, "whom it is about")
+    observation, question = filled(kind), Question(kind, "whom it is about")
     defaults = {one.name: one.default for one in dataclasses.fields(kind)}
     assert all(getattr(observation, name) != default for name, default in defaults.items())
     seen = Seen(typing.cast(Profile, None), NOW, {question: observation}, frozenset({question}))

@@ -1,8 +1,9 @@
-"""Each fault of the lab, at every demonstration where it exists: one red line, and the rest as if it were well."""
+"""Each fault of the lab, wherever it exists: one red line, and the rest as in a healthy setup."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -95,19 +96,52 @@ def suite_with(run_suite: Any) -> Callable[[str], Any]:
     return suite
 
 
+@dataclass(frozen=True)
+class Case:
+    """One fault at one demonstration, and the run in which it was broken."""
+
+    fault: str
+    demo: str
+    suite: Any
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The report of the live run."""
+        return self.suite.report(self.demo)  # type: ignore[no-any-return] # a fixture's class, as all helpers
+
+    @property
+    def stage(self) -> Stage:
+        """Where the fault is."""
+        return FAULTS[self.fault].stage
+
+
+# With the scope of the module, all tests of a case follow each other, and so do all cases of a fault.
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def case(request: pytest.FixtureRequest, suite_with: Callable[[str], Any]) -> Case:
+    fault, demo = request.param
+    return Case(fault, demo, suite_with(fault))
+
+
 def by_id(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {check["id"]: check for check in report["checks"]}
+
+
+def judged(suite: Any, name: str) -> dict[str, Any]:
+    """What a report says of the mail, without how long judging took."""
+    report = suite.report(name)
+    for check in report["checks"]:
+        del check["duration_s"]
+    kept = ("findings", "checks", "verdict", "proven", "not_asked", "until_when", "evidence", "settings")
+    return {key: report[key] for key in kept}
 
 
 # --- broken ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("fault", "demo"), CASES)
-def test_a_fault_is_one_red_line(fault: str, demo: str, suite_with: Callable[[str], Any]) -> None:
+def test_a_fault_is_one_red_line(case: Case) -> None:
     """One check failed and it names the cause, nothing else is worth more than a notice; exit 1."""
-    suite, code = suite_with(fault), CODES.get((fault, demo), fault)
-    report = suite.report(demo)
-    assert suite.status == 1
+    report, code = case.report, CODES.get((case.fault, case.demo), case.fault)
+    assert case.suite.status == 1
     assert report["verdict"] == "not_ready"
     assert [check["code"] for check in report["checks"] if check["outcome"] == "failed"] == [code]
     assert {check["outcome"] for check in report["checks"]} <= {"passed", "failed", "blocked", "skipped"}
@@ -116,21 +150,16 @@ def test_a_fault_is_one_red_line(fault: str, demo: str, suite_with: Callable[[st
     assert {finding["severity"] for finding in others} <= {"notice"}
 
 
-@pytest.mark.parametrize(("fault", "demo"), CASES)
-def test_a_fault_shows_at_its_stage(fault: str, demo: str, suite_with: Callable[[str], Any]) -> None:
+def test_a_fault_shows_at_its_stage(case: Case) -> None:
     """What the token request meets is red at stage token, whatever is redeemed."""
-    stage = FAULTS[fault].stage
-    wanted = Stage.TOKEN if stage is Stage.REFRESH else stage
-    assert suite_with(fault).report(demo)["findings"][0]["stage"] == wanted
+    wanted = Stage.TOKEN if case.stage is Stage.REFRESH else case.stage
+    assert case.report["findings"][0]["stage"] == wanted
 
 
-@pytest.mark.parametrize(("fault", "demo"), CASES)
-def test_what_depends_on_a_fault_is_blocked_by_it(
-    fault: str, demo: str, suite_with: Callable[[str], Any]
-) -> None:
+def test_what_depends_on_a_fault_is_blocked_by_it(case: Case) -> None:
     """Everything further down the message's way, and what else cannot be asked; each names the finding."""
-    report = suite_with(fault).report(demo)
-    wholly, partly = DEPENDENT[FAULTS[fault].stage]
+    report = case.report
+    wholly, partly = DEPENDENT[case.stage]
     unasked = [check for check in report["checks"] if check["stage"] in wholly and check["code"] is None]
     assert [check["id"] for check in unasked if check["outcome"] != "skipped"] == []
     blocked = [check for check in report["checks"] if check["outcome"] == "blocked"]
@@ -138,12 +167,9 @@ def test_what_depends_on_a_fault_is_blocked_by_it(
     assert {check["stage"] for check in blocked} <= {*wholly, *partly}
 
 
-@pytest.mark.parametrize(("fault", "demo"), CASES)
-def test_what_does_not_depend_on_a_fault_is_as_ever(
-    fault: str, demo: str, suite_with: Callable[[str], Any]
-) -> None:
+def test_what_does_not_depend_on_a_fault_is_as_ever(case: Case, suite_with: Callable[[str], Any]) -> None:
     """The same checks as in a healthy setup, each with the same outcome unless it is the fault's."""
-    well, broken = by_id(suite_with("").report(demo)), by_id(suite_with(fault).report(demo))
+    well, broken = by_id(suite_with("").report(case.demo)), by_id(case.report)
     assert list(broken) == list(well)
     touched = {check for check, one in broken.items() if one["outcome"] in ("failed", "blocked")}
     assert {check: one["outcome"] for check, one in broken.items() if check not in touched} == {
@@ -151,16 +177,9 @@ def test_what_does_not_depend_on_a_fault_is_as_ever(
     }
 
 
-@pytest.mark.parametrize(("fault", "demo"), [("", demo) for demo in DEMOS] + CASES)
-def test_a_replay_judges_the_same(fault: str, demo: str, suite_with: Callable[[str], Any]) -> None:
+def test_a_replay_of_a_fault_judges_the_same(case: Case) -> None:
     """Findings, outcomes, codes and what blocked: all but the times of judging."""
-    suite = suite_with(fault)
-    live, again = suite.report(demo), suite.report(f"{demo}-replay")
-    for report in (live, again):
-        for check in report["checks"]:
-            del check["duration_s"]
-    same = ("findings", "checks", "verdict", "proven", "not_asked", "until_when", "evidence", "settings")
-    assert {key: again[key] for key in same} == {key: live[key] for key in same}
+    assert judged(case.suite, f"{case.demo}-replay") == judged(case.suite, case.demo)
 
 
 @pytest.mark.parametrize("fault", ["certificate_expired", "token_wrong_audience"])
@@ -209,3 +228,8 @@ def test_a_healthy_setup_skips_only_what_does_not_apply(demo: str, healthy: Mapp
 def test_a_healthy_setup_says_the_same_twice(demo: str, healthy: Mapping[str, Any]) -> None:
     assert healthy["again"].outcomes(demo) == healthy["first"].outcomes(demo)
     assert healthy["again"].codes(demo) == healthy["first"].codes(demo)
+
+
+@pytest.mark.parametrize("demo", DEMOS)
+def test_a_replay_of_a_healthy_setup_judges_the_same(demo: str, healthy: Mapping[str, Any]) -> None:
+    assert judged(healthy["first"], f"{demo}-replay") == judged(healthy["first"], demo)

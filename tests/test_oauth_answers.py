@@ -101,7 +101,7 @@ def test_a_grant_is_read_whole():
             "scope": "one two",
             "refresh_token": "0.r",
         },
-        as_is,
+        Wallet(),
     )
     assert granted is not None
     assert granted.access_token.reveal() == "a.b.c"
@@ -113,7 +113,7 @@ def test_a_grant_is_read_whole():
 
 @pytest.mark.parametrize("token", [None, "", 5, True, ["a"], {"a": "b"}, "\ud800"])
 def test_without_a_token_that_can_be_sent_nothing_is_granted(token):
-    assert granted_by({"access_token": token, "token_type": "Bearer"}, as_is) is None
+    assert granted_by({"access_token": token, "token_type": "Bearer"}, Wallet()) is None
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_without_a_token_that_can_be_sent_nothing_is_granted(token):
     ],
 )
 def test_a_life_is_a_number_of_seconds_or_unknown(stated, seconds):
-    granted = granted_by({"access_token": "a", "expires_in": stated}, as_is)
+    granted = granted_by({"access_token": "a", "expires_in": stated}, Wallet())
     assert granted is not None
     assert granted.expires_in_s == seconds
 
@@ -151,13 +151,23 @@ def test_a_life_is_a_number_of_seconds_or_unknown(stated, seconds):
     ],
 )
 def test_scopes_are_words_or_a_list_of_them_or_unknown(stated, scope):
-    granted = granted_by({"access_token": "a", "scope": stated}, as_is)
+    granted = granted_by({"access_token": "a", "scope": stated}, Wallet())
     assert granted is not None
     assert granted.scope == scope
 
 
+def test_an_answer_that_repeats_its_tokens_does_not_repeat_them_in_the_evidence():
+    wallet = Wallet()
+    tokens = {"access_token": "brand-new-access", "refresh_token": "brand-new-refresh"}
+    words = {"token_type": "brand-new-access", "scope": "a brand-new-refresh"}
+    granted = granted_by(tokens | words, wallet)
+    assert granted is not None
+    assert (granted.token_type, granted.scope) == ("<redacted>", ("a", "<redacted>"))
+    assert wallet.get("access_token") is granted.access_token
+
+
 def test_scopes_without_end_are_bounded():
-    granted = granted_by({"access_token": "a", "scope": "word " * 5000}, as_is)
+    granted = granted_by({"access_token": "a", "scope": "word " * 5000}, Wallet())
     assert granted is not None
     assert granted.scope is not None
     assert len(granted.scope) == 100
@@ -171,5 +181,5 @@ def test_no_value_in_any_place_is_too_much(value):
     members = (*ENTRA, "access_token", "token_type", "expires_in", "scope", "refresh_token")
     for member in members:
         answer = {**ENTRA, "access_token": "a", member: value}
-        granted_by(answer, as_is)
+        granted_by(answer, Wallet())
         error_of(answer, as_is)

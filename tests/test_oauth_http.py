@@ -67,6 +67,7 @@ class Server:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.requests: list[bytes] = []
+        self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -80,6 +81,7 @@ class Server:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
+                self.connections += 1
                 connection.settimeout(10)
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
@@ -307,6 +309,15 @@ def test_a_slow_handshake_is_not_taken_for_an_address_that_says_nothing(serve, p
     assert found.status == 200
 
 
+def test_whoever_shows_a_wrong_certificate_ends_it_whatever_addresses_are_left(serve, profile, authority):
+    async def resolve(_host: str) -> tuple[str, ...]:
+        return "127.0.0.1", "127.0.0.1"
+
+    server = serve(saying(whole(b"{}")), context_for(authority, "other.example"))
+    found, _ = ask(profile, server.url, resolve=resolve)
+    assert (found.failure, server.connections) == (HttpFailure.TLS, 1)
+
+
 @contextlib.contextmanager
 def deaf(address: str, port: int) -> Iterator[None]:
     """An address whose queue is full: it drops whoever wants to connect (Linux)."""
@@ -382,6 +393,9 @@ def test_the_systems_answer_is_connected_to(serve, profile, authority):
         ("/token", "not https"),
         (f"https://user:{quote(CANARY, safe='')}@{HOST}/", "credentials in the URL"),
         ("https://a\x00b/", "not a URL"),
+        ("https://[1/", "not a URL"),
+        (f"https://{HOST}\\@other.example/", "credentials in the URL"),
+        ("https://login\u3002contoso.example/", "not a URL"),
     ],
 )
 def test_only_https_is_spoken_and_no_url_brings_credentials(profile, url, words):
@@ -618,6 +632,18 @@ def test_a_proxy_that_hangs_up_or_does_not_listen_is_a_matter_of_the_proxy(serve
         found, _ = ask(replace(profile, proxy=f"http://{place}"), f"https://{HOST}/")
         assert (found.failure, found.sent) == (HttpFailure.PROXY, False)
         assert found.detail
+
+
+def test_of_a_proxy_with_several_addresses_the_first_ones_words_are_kept(profile, monkeypatch):
+    def getaddrinfo(_host: object, port: int, *_args: object, **_more: object) -> object:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in ("127.0.0.1", "127.0.0.2")
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    found, _ = ask(replace(profile, proxy="http://proxy.contoso.example:1"), f"https://{HOST}/")
+    assert (found.failure, found.detail) == (HttpFailure.PROXY, "ECONNREFUSED")
 
 
 def test_a_certificate_is_verified_through_a_proxy_too(serve, profile, authority):

@@ -31,9 +31,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from smtp_preflight.model import Failure, Limits, OAuth, Profile, Provider, Smtp, TlsFailure, TlsHandshake
+from smtp_preflight.oauth.trust import verifying_context
 from smtp_preflight.probes.smtp import Dialogue, probe_ehlo, probe_greeting, probe_starttls
 from smtp_preflight.probes.stream import Stream
-from smtp_preflight.probes.tls import probe_tls, read_certificate, verifying_context
+from smtp_preflight.probes.tls import probe_tls, read_certificate
 from smtp_preflight.secrets import Wallet
 
 HOST = "mail.contoso.com"
@@ -410,12 +411,12 @@ def test_folder_of_authorities_is_a_trust_store(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     ca.cert_pem.write_to_path(str(tmp_path / "some.pem"))
-    assert verifying_context(profile("")).minimum_version is ssl.TLSVersion.TLSv1_2
+    assert verifying_context("").minimum_version is ssl.TLSVersion.TLSv1_2
 
 
 def test_verdict_does_not_depend_on_the_python_version(ca_file: str) -> None:
     """Python 3.13 made contexts stricter in one way and laxer in another."""
-    flags = verifying_context(profile(ca_file)).verify_flags
+    flags = verifying_context(ca_file).verify_flags
     assert not flags & (ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN)
 
 

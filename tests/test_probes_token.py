@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import datetime as dt
 import http.server
 import json
 import logging
-import socket
 import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,14 +34,13 @@ from smtp_preflight.model import (
     HttpFailure,
     Keys,
     Limits,
-    Observation,
     OAuth,
+    Observation,
     Profile,
     Provider,
     SecretRef,
     SignatureState,
     Smtp,
-    TokenInfo,
 )
 from smtp_preflight.oauth.store import Kept, StoreProblem, opened
 from smtp_preflight.probes.token import (
@@ -648,6 +644,13 @@ def test_keys_that_are_none_are_not_readable(profile, body, status):
     assert (found.readable, found.kids) == (False, ())
 
 
+def test_keys_at_a_place_that_is_none_are_not_readable(profile):
+    """Metadata can name anything."""
+    for uri in ("https://[bad/keys", "http://login.contoso.example/keys", "keys"):
+        found, _ = asyncio.run(probe_keys(profile, Wallet(), uri))
+        assert (found.readable, found.http.failure) == (False, HttpFailure.PROTOCOL)
+
+
 def test_keys_of_an_error_are_not_handed_on(profile, key):
     found, handed_on = keys_of(profile, Endpoint({"keys": [public(key)]}, 404))
     assert (found.readable, handed_on) == (False, {})
@@ -677,7 +680,7 @@ def test_what_cannot_be_verified_by_anybody_else_is_not_checked(key):
     """An opaque token, one with a nonce (Microsoft's own services), and every algorithm but signatures."""
     jwks = {"keys": [public(key)]}
     shared = Secret(jwt.encode({}, "k" * 32, algorithm="HS256", headers={"kid": "k1"}), "test")
-    unsigned = Secret(jwt.encode({}, None, algorithm="none", headers={"kid": "k1"}), "test")
+    unsigned = Secret(jwt.encode({}, "", algorithm="none", headers={"kid": "k1"}), "test")
     told = [
         probe_signature(token, jwks)
         for token in (Secret("ya29.opaque", "test"), signed(key, nonce="n", kid="k1"), shared, unsigned)
@@ -689,6 +692,13 @@ def test_what_cannot_be_verified_by_anybody_else_is_not_checked(key):
         "algorithm HS256",
         "algorithm none",
     ]
+
+
+def test_an_algorithm_that_is_no_name_is_not_checked(key):
+    header = base64.urlsafe_b64encode(b'{"alg": ["RS256"], "kid": "k1"}').decode().rstrip("=")
+    token = Secret(f"{header}.{signed(key).reveal().partition('.')[2]}", "test")
+    found = probe_signature(token, {"keys": [public(key)]})
+    assert (found.state, found.detail) == (SignatureState.NOT_CHECKED, "algorithm ['RS256']")
 
 
 @pytest.mark.parametrize(

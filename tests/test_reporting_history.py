@@ -26,7 +26,9 @@ STARTED = dt.datetime(2026, 11, 20, 7, tzinfo=dt.UTC)
 
 @pytest.fixture
 def run() -> Run:
-    profile = Profile("contoso", Provider("custom", "Custom"), "a@contoso.example", Smtp("mx.example"), OAuth())
+    profile = Profile(
+        "contoso", Provider("custom", "Custom"), "a@contoso.example", Smtp("mx.example"), OAuth()
+    )
     return Run(
         profile="contoso",
         provider="custom",

@@ -58,9 +58,9 @@ ROOMS: Mapping[str, Room] = {
     "outcome": room("model"),
     "ledger": room("model knowledge diagnosis.predictions"),
     "until_when": room("model"),
-    "session": room("model evidence ledger knowledge profile secrets until_when"),
+    "session": room("model evidence ledger knowledge probes.questions profile secrets until_when"),
     "spread": room("", "pytest xdist"),
-    "reporting": room("model knowledge", "jinja2 junit_xml pytest_html"),
+    "reporting": room("model knowledge", "jinja2 junit_xml pytest pytest_html"),
     "plugin": room(LIBRARY.replace(" probes.questions", ""), "pytest", "", "lab spread"),
     "cli": room(LIBRARY, "pytest", "asyncio", "lab plugin"),
     "checks": room("model diagnosis outcome", "pytest"),
@@ -186,7 +186,7 @@ def test_judging_sees_only_what_was_recorded(path: Path) -> None:
 
 @every_source
 def test_secrets_are_revealed_by_probes_and_oauth_only(path: Path) -> None:
-    """``reveal`` is called where a secret goes onto the wire, and where ``lab`` hands over its throw-away ones."""
+    """``reveal`` is called where a secret goes onto the wire, or where ``lab`` hands over its throw-away ones."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     revealed = [
         node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "reveal"

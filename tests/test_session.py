@@ -20,6 +20,7 @@ from smtp_preflight.ledger import CheckFrame
 from smtp_preflight.model import (
     Cause,
     Certainty,
+    Certificate,
     DnsAnswer,
     DnsStatus,
     Finding,
@@ -28,10 +29,12 @@ from smtp_preflight.model import (
     Profile,
     Question,
     Run,
+    SecretRef,
     Seen,
     SmtpGreeting,
     Stage,
     SystemAddresses,
+    TlsHandshake,
     Until,
     Verdict,
 )
@@ -39,6 +42,7 @@ from smtp_preflight.probes import questions
 from smtp_preflight.profile import load_profile, load_providers
 from smtp_preflight.reporting import json as report_json
 from smtp_preflight.session import REACH, ProfileRun, Recording, read_recording
+from smtp_preflight.until_when import deadlines
 
 ROOT = Path(__file__).parent.parent
 ERROR, WARNING, NOTICE = "starttls_not_offered", "address_unreachable", "system_resolver_differs"
@@ -118,6 +122,13 @@ def test_what_was_called_for_and_not_judged_makes_it_incomplete(run_of: MakeRun)
     """Whatever took the check away: ``-k``, ``--lf``, Ctrl-C."""
     assert judge(run_of(DNS, TCP), (DNS, "holds")).verdict is Verdict.INCOMPLETE
     assert judge(run_of(DNS, TCP), (DNS, ERROR)).verdict is Verdict.NOT_READY
+
+
+def test_only_errors_are_red(run_of: MakeRun) -> None:
+    """What keeps mail from leaving, and nothing else."""
+    run = run_of(DNS, TCP, GREETING)
+    done = judge(run, (DNS, ERROR), (TCP, WARNING), (GREETING, NOTICE))
+    assert [one.code for one in done.red] == [ERROR]
 
 
 def test_a_run_cut_short_is_incomplete(run_of: MakeRun) -> None:
@@ -205,6 +216,37 @@ def test_each_until_reaches_further_than_the_last() -> None:
     assert REACH[Until.DELIVERY] == set(Stage) - {Stage.AUTHORIZE, Stage.DEVICE}
 
 
+# --- until when --------------------------------------------------------------------------------------------
+
+
+def test_everything_that_ends_is_listed_nearest_first(demo: Profile, now: dt.datetime) -> None:
+    """Client secret or certificate by the profile, the server's certificate by what was shown."""
+    ends = dt.date(2027, 3, 31)
+    leaf = Certificate(
+        subject="CN=mail",
+        issuer="CN=CA",
+        names=(),
+        not_before=now,
+        not_after=now + dt.timedelta(days=10, hours=1),
+        key_type="EC",
+        key_bits=256,
+        signature_hash="sha256",
+        sha256="00",
+    )
+    tls = TlsHandshake(asked_at=now, host="mail.contoso.com", chain=(leaf,))
+    profile = replace(demo, oauth=replace(demo.oauth, secret_expires=ends))
+    told = deadlines(Seen(profile, now, {Question(TlsHandshake): tls}))
+    assert [(one.what, one.days_left) for one in told] == [("server_certificate", 10), ("client_secret", 131)]
+    assert told[1].date == ends
+    by_certificate = replace(profile.oauth, certificate=SecretRef("file", ("app.pem",)))
+    (other,) = deadlines(Seen(replace(profile, oauth=by_certificate), now))
+    assert other.what == "certificate"
+
+
+def test_what_does_not_say_when_it_ends_is_not_listed(demo: Profile, now: dt.datetime) -> None:
+    assert deadlines(Seen(demo, now)) == ()
+
+
 # --- asking, and being interrupted -------------------------------------------------------------------------
 
 
@@ -237,6 +279,27 @@ def test_a_run_asks_what_is_wanted_and_what_that_needs(lab_run: ProfileRun, thre
     kinds = {question.kind for question in lab_run.evidence.seen.answers}
     assert {SmtpGreeting, SystemAddresses} <= kinds
     assert lab_run.finish().duration_s > 0
+
+
+def test_whoever_waits_can_look_up_now_and_then(
+    lab_run: ProfileRun, thread: AskingThread, run_of: MakeRun
+) -> None:
+    """A terminal shows what is awaited until the evidence is closed; a replay is not waited for."""
+    assert not run_of(DNS).waiting(0)
+    assert not lab_run.waiting(0)
+    lab_run.start(thread)
+    while lab_run.waiting(0.01):
+        assert len(lab_run.awaited) < 10
+    assert lab_run.evidence.seen.cut_short == ""
+    assert not lab_run.waiting(0)
+
+
+def test_a_replay_nobody_judged_is_incomplete(run_of: MakeRun) -> None:
+    """Its evidence is whole, its checks are not."""
+    done = run_of(DNS).finish()
+    assert (done.verdict, done.seen.cut_short) == (Verdict.INCOMPLETE, "")
+    assert done.replayed_from == "old/report.json"
+    assert done.duration_s == 1.5
 
 
 def test_a_run_that_never_began_is_interrupted(demo: Profile) -> None:
@@ -335,7 +398,11 @@ ALTERED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "smtp.port",
     ),
     "kind unknown": (lambda report: report["evidence"][0].update(kind="Tarot"), "Tarot"),
-    "evidence is text": (lambda report: report.update(evidence="none"), "not a report.json of this suite"),
+    "evidence is text": (lambda report: report.update(evidence="none"), "not as a run writes it"),
+    "profile is a path": (
+        lambda report: report.update(profile="../../elsewhere"),
+        "profile: found '../../elsewhere'; wanted the name of a profile",
+    ),
     "answer incomplete": (lambda report: report["evidence"][0]["value"].pop("rdtype"), "rdtype"),
     "answer of another type": (
         lambda report: report["evidence"][0]["value"].update(status="maybe"),

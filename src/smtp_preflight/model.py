@@ -911,7 +911,7 @@ class AccessToken:
     @property
     def is_id_token(self) -> bool:
         """It says who somebody is rather than what may be done (OpenID Connect Core section 2)."""
-        return "nonce" in self.claims or ("scp" not in self.claims and "at_hash" in self.other_claims)
+        return "scp" not in self.claims and bool({"nonce", "at_hash"} & set(self.other_claims))
 
     @property
     def permissions(self) -> frozenset[str]:

@@ -258,8 +258,7 @@ class Wallet:
         self._secrets[key] = secret
         if len(secret.reveal()) >= SHORTEST_REDACTED:
             self._forms.update(_forms(secret.reveal()))
-            longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            self._pattern = None
 
     def get(self, key: str) -> Secret | None:
         """Return the secret held under the key, if there is one."""
@@ -267,7 +266,12 @@ class Wallet:
 
     def redact(self, text: str) -> str:
         """Replace every value that was ever held here, however it is encoded, by ``<redacted>``."""
-        return self._pattern.sub(REDACTED, text) if self._pattern else text
+        if not self._forms:
+            return text
+        if self._pattern is None:  # compiled when first needed: that takes longer than all the redacting
+            longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        return self._pattern.sub(REDACTED, text)
 
     def __repr__(self) -> str:
         return f"<Wallet {', '.join(sorted(self._secrets)) or 'empty'}>"

@@ -6,11 +6,18 @@ import concurrent.futures
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smtp_preflight import __version__
-from smtp_preflight.evidence import AskingThread, BadRecording, Evidence, Recorder, decode, encode
+from smtp_preflight.evidence import (
+    AskingThread,
+    BadRecording,
+    Evidence,
+    Recorder,
+    decode,
+    encode,
+)
 from smtp_preflight.knowledge import knowledge_date
 from smtp_preflight.ledger import CheckFrame, Ledger
 from smtp_preflight.model import (
@@ -27,6 +34,7 @@ from smtp_preflight.model import (
     Verdict,
     short,
 )
+from smtp_preflight.probes.questions import environment
 from smtp_preflight.profile import STEM, ProfileError, load_providers, profile_from_settings, settings_of
 from smtp_preflight.secrets import Secret, Wallet
 from smtp_preflight.until_when import deadlines
@@ -59,6 +67,7 @@ class Recording:
     until: Until
     duration_s: float
     selected: frozenset[str]
+    environment: Mapping[str, str] = field(default_factory=dict)  # of the machine that asked
 
 
 class ProfileRun:
@@ -178,6 +187,7 @@ class ProfileRun:
             evidence=tuple(encode(seen)),
             replayed_from=recording.path if recording else None,
             recorded_knowledge=recording.knowledge if recording else None,
+            environment=recording.environment if recording else environment(),
         )
 
     def _interrupted(self) -> Evidence:
@@ -254,6 +264,7 @@ def read_recording(path: Path) -> Recording:
             until=Until(report["until"]),
             duration_s=float(report["duration_s"]),
             selected=frozenset(report["selected"]),
+            environment={str(key): str(value) for key, value in report["environment"].items()},
         )
     except OSError as problem:
         raise BadRecording(f"{path}: cannot be read: {problem.strerror}; wanted a report.json") from None

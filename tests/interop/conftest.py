@@ -56,6 +56,11 @@ PORTS: Mapping[str, Mapping[str, str]] = {
     "no_tls": {"smtpd_tls_security_level": "none", "smtpd_sasl_auth_enable": "no"},
     "other_name": {"smtpd_tls_chain_files": "$config_directory/other_name.pem"},
     "expired": {"smtpd_tls_chain_files": "$config_directory/expired.pem"},
+    "expired_tls12": {
+        "smtpd_tls_chain_files": "$config_directory/expired.pem",
+        "smtpd_tls_mandatory_protocols": "TLSv1.2",
+        "tls_preempt_cipherlist": "yes",
+    },
     "no_certificate": {"smtpd_tls_chain_files": "$config_directory/absent.pem"},
     "no_certificate_file": {
         "smtpd_tls_chain_files": "",

@@ -17,7 +17,8 @@ tls                   ``tls_failure`` (a ``TlsFailure``), ``verify_code``, ``cer
                       weak), ``tls_version``, ``text``
 auth_offered          ``auth_offered`` (none, no_bearer, bearer), ``password_mechanisms`` (offered)
 discovery             ``discovery`` (unreachable, invalid, issuer_differs), ``keys`` (unreachable),
-                      ``http_failure`` (an ``HttpFailure``), ``http_status``, ``is_json``, ``error``, ``aadsts``
+                      ``http_failure`` (an ``HttpFailure``), ``http_status``, ``is_json``, ``error``,
+                      ``aadsts``
 token                 ``http_failure``, ``http_status``, ``is_json``, ``error``, ``suberror``, ``aadsts``
                       (numbers, separated by blanks), ``text``, ``refresh_answer`` (lost), ``problem``
 claims                ``aud`` (expected, graph, other), ``permission`` (present, missing, rbac),

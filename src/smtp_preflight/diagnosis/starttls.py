@@ -17,7 +17,9 @@ def why_starttls_not_offered(seen: Seen) -> Finding:
 def why_starttls_not_accepted(seen: Seen) -> Finding:
     """STARTTLS was sent, and the answer does not let TLS begin."""
     facts = {"seen": signs_of(seen).facts.get("starttls_seen", "")}
-    return finding(seen, Stage.STARTTLS, "starttls", "smtp_code", "enhanced", "text", "failure", "injected", facts=facts)
+    return finding(
+        seen, Stage.STARTTLS, "starttls", "smtp_code", "enhanced", "text", "failure", "injected", facts=facts
+    )
 
 
 def why_auth_before_tls(seen: Seen) -> Finding:

@@ -10,7 +10,7 @@ from typing import Any
 from smtp_preflight.model import OAuthError
 from smtp_preflight.oauth.http import inert
 from smtp_preflight.oauth.tokens import Clean
-from smtp_preflight.secrets import Secret
+from smtp_preflight.secrets import Secret, Wallet
 
 MOST_DESCRIPTION = 2000
 MOST_WORD = 200
@@ -33,17 +33,24 @@ class Granted:
     refresh_token: Secret | None = None
 
 
-def granted_by(answer: Mapping[str, Any], clean: Clean) -> Granted | None:
-    """What was granted; nothing where there is no access token in it."""
-    access_token = _secret(answer, "access_token")
+def granted_by(answer: Mapping[str, Any], wallet: Wallet) -> Granted | None:
+    """What was granted; nothing where there is no access token in it.
+
+    The wallet has the tokens, as ``access_token`` and ``refresh_token_issued``, before it is asked to redact
+    the other words of the answer: they might repeat them.
+    """
+    access_token, refresh_token = _secret(answer, "access_token"), _secret(answer, "refresh_token")
     if access_token is None:
         return None
+    wallet.put("access_token", access_token)
+    if refresh_token:
+        wallet.put("refresh_token_issued", refresh_token)
     return Granted(
         access_token=access_token,
-        token_type=_word(answer, "token_type", clean),
+        token_type=_word(answer, "token_type", wallet.redact),
         expires_in_s=_seconds(answer.get("expires_in")),
-        scope=_scope(answer.get("scope"), clean),
-        refresh_token=_secret(answer, "refresh_token"),
+        scope=_scope(answer.get("scope"), wallet.redact),
+        refresh_token=refresh_token,
     )
 
 

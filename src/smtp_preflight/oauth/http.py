@@ -22,15 +22,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import httpx
 
 from smtp_preflight import __version__
 from smtp_preflight.model import HttpExchange, HttpFailure, Profile
 from smtp_preflight.oauth.daemon import in_daemon_thread
+from smtp_preflight.oauth.trust import verifying_context
 from smtp_preflight.secrets import Secret, Wallet
 
 MOST_BODY_BYTES = 1024 * 1024
@@ -219,14 +219,16 @@ async def _ask_one_of(
     course: _Course,
 ) -> None:
     """Send the request to the first place that accepts a connection; once it has one, no other is tried."""
-    for place in places:
-        further = place is not places[-1]
+    *earlier, last = places
+    for place in earlier:
         try:
-            async with asyncio.timeout(TRY_ADDRESS_S if further else None) as course.patience:
+            async with asyncio.timeout(TRY_ADDRESS_S) as course.patience:
                 return await _ask(client, request, url, place, course)
         except (httpx.ConnectError, TimeoutError):
-            if not further or course.step is not _Step.CONNECTING:
+            if course.step is not _Step.CONNECTING:
                 raise
+    course.patience = None
+    await _ask(client, request, url, last, course)
 
 
 async def _ask(
@@ -257,9 +259,12 @@ async def _ask(
 def _url(text: str) -> httpx.URL:
     """The URL of a request; secrets go over TLS only, and a URL must bring none of its own."""
     try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as problem:
-        raise _CannotAsk(HttpFailure.PROTOCOL, "not a URL") from problem
+        url, host = httpx.URL(text), urlsplit(text).hostname or ""
+    except (httpx.InvalidURL, ValueError):
+        raise _CannotAsk(HttpFailure.PROTOCOL, "not a URL") from None
+    # Whether tokens may go to a host was decided by the library's reading, and httpx has its own.
+    if host not in (url.host, url.raw_host.decode("ascii")):
+        raise _CannotAsk(HttpFailure.PROTOCOL, "not a URL")
     if url.scheme != "https" or not url.host:
         raise _CannotAsk(HttpFailure.PROTOCOL, "not https")
     if url.userinfo:
@@ -317,7 +322,7 @@ def _client(profile: Profile, proxy: str, transport: httpx.AsyncBaseTransport | 
 
 def _transport(ca_file: str, proxy: str) -> httpx.AsyncHTTPTransport:
     try:
-        context = _verifying_context(ca_file)
+        context = verifying_context(ca_file)
     except OSError as problem:
         raise _CannotAsk(HttpFailure.TLS, f"no certificate authorities: {_words(problem)}") from problem
     if not proxy:
@@ -330,16 +335,6 @@ def _transport(ca_file: str, proxy: str) -> httpx.AsyncHTTPTransport:
     except httpx.InvalidURL:  # its words may hold the proxy's password
         raise _CannotAsk(HttpFailure.PROXY, "the proxy's URL cannot be read") from None
     return httpx.AsyncHTTPTransport(verify=context, proxy=by_way_of, trust_env=False)
-
-
-@lru_cache(maxsize=16)
-def _verifying_context(ca_file: str) -> ssl.SSLContext:
-    """TLS 1.2 or newer, verified by the system's authorities or a CA file; loading them takes a while."""
-    context = ssl.create_default_context(cafile=ca_file or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Python 3.13 began to set these two; what we say of a server must not depend on our Python.
-    context.verify_flags &= ~(ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN)
-    return context
 
 
 def _proxy_for(host: str, profile: Profile, *, by_environment: bool) -> str:

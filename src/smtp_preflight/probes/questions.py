@@ -7,7 +7,9 @@ reports only ever name the kind. Adding an observation is one row here, and its 
 from __future__ import annotations
 
 import datetime as dt
+import platform
 import secrets
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,6 +65,7 @@ from smtp_preflight.probes.stream import Stream
 from smtp_preflight.probes.tcp import probe_tcp
 from smtp_preflight.probes.tls import probe_tls
 from smtp_preflight.probes.token import (
+    discovered,
     probe_discovery,
     probe_grant,
     probe_keys,
@@ -296,8 +299,8 @@ def _needs_of_grant(profile: Profile, subject: str) -> tuple[Question, ...]:
 
 
 def _keys_uri(seen: Seen) -> str:
-    discovery = seen.get(Discovery)
-    return seen.profile.oauth.jwks_uri or (discovery.metadata.get("jwks_uri", "") if discovery else "")
+    profile = seen.profile
+    return profile.oauth.jwks_uri or discovered(seen.get(Discovery), "jwks_uri", profile)
 
 
 async def _ask_discovery(asking: Asking, subject: str) -> Discovery:
@@ -492,6 +495,15 @@ ROWS: Mapping[type[Observation], Row] = {
         ),
     )
 }
+
+
+def environment() -> Mapping[str, str]:
+    """What asks: the versions that decide what can be negotiated, and the system they run on."""
+    return {
+        "python": platform.python_version(),
+        "openssl": ssl.OPENSSL_VERSION,
+        "system": platform.platform(terse=True),
+    }
 
 
 def needs_of(question: Question, profile: Profile) -> tuple[Question, ...]:

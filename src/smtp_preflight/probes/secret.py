@@ -25,12 +25,12 @@ async def probe_secret(profile: Profile, wallet: Wallet, key: str) -> SecretChec
     """
     asked_at, begun_s = dt.datetime.now(dt.UTC), time.monotonic()
     reference = profile.oauth.secrets()[key]
-    secret, problem = wallet.get(key), ""
+    secret, problem, value = wallet.get(key), "", ""
     if secret is None:
         secret, problem = await _read(reference)
     if secret:
         wallet.put(key, secret)
-    value = secret.reveal() if secret else ""
+        value = secret.reveal()
     return SecretCheck(
         asked_at=asked_at,
         took_s=time.monotonic() - begun_s,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import errno
 import hashlib
 import ssl
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -19,7 +17,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from smtp_preflight.model import Certificate, Failure, Line, Profile, TlsFailure, TlsHandshake, short
+from smtp_preflight.model import Certificate, Failure, Line, TlsFailure, TlsHandshake, short
+from smtp_preflight.oauth.trust import verifying_context
 from smtp_preflight.probes.smtp import Dialogue, hang_up, probe_ehlo, probe_greeting, probe_starttls
 from smtp_preflight.probes.stream import Stream, error_name, printable
 
@@ -35,6 +34,9 @@ _VERSION_REASONS = frozenset(
     )
 )
 _WORTH_A_SECOND_LOOK = frozenset((TlsFailure.VERIFY, TlsFailure.VERSION, TlsFailure.ALERT, TlsFailure.OTHER))
+# What the second look offers, up to TLS 1.2; TLS 1.3 has no ciphers without a certificate.
+_WITH_CERTIFICATE = "ALL:!aNULL:@SECLEVEL=0"
+_WITHOUT_CERTIFICATE = "aNULL:@SECLEVEL=0"
 # ssl names it from Python 3.12 on: RFC 5746 is not insisted on, by the second look alone.
 _OP_LEGACY_SERVER_CONNECT = 0x4
 _KEY_TYPES = (
@@ -72,34 +74,14 @@ class _Agreed:
         return f"{self.version} {self.cipher}" if self.version else "no handshake"
 
 
-def verifying_context(profile: Profile) -> ssl.SSLContext:
-    """TLS 1.2 or newer, verified for the host name, by the system's authorities or the profile's CA file.
-
-    Raises OSError (ssl.SSLError is one) where there are no authorities to be had.
-    """
-    context = ssl.create_default_context(cafile=profile.ca_file or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Python 3.13 began to set these two. Mail clients do not, and our verdict must not depend on our Python.
-    context.verify_flags &= ~(ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN)
-    if not profile.ca_file and not context.cert_store_stats()["x509_ca"]:
-        _require_authorities_by_name()
-    return context
-
-
-def _require_authorities_by_name() -> None:
-    """A folder of authorities is read by OpenSSL when it needs one; here it only has to hold something."""
-    paths = ssl.get_default_verify_paths()
-    if not paths.capath or not any(Path(paths.capath).iterdir()):
-        raise FileNotFoundError(errno.ENOENT, "no certificate authorities", paths.openssl_cafile)
-
-
 async def probe_tls(dialogue: Dialogue) -> TlsHandshake:
     """Shake hands on the dialogue's connection, verified for ``smtp.host``, within ``tls_s``.
 
     Serves STARTTLS and implicit TLS alike. After success the dialogue is protected and what it learned in the
     clear is forgotten. A failure that a certificate, a version or an algorithm may explain is followed by a
     second handshake on a new connection to the same address, unverified and with everything old allowed: it
-    reads version, cipher and chain, and says nothing but EHLO, STARTTLS and QUIT. What it adds shows as
+    reads version, cipher and chain, and says nothing but EHLO, STARTTLS and QUIT. Where two alerts were all
+    that came, a third one sees whether the server has no certificate at all. What they add shows as
     ``diagnosed``; ``took_s`` is that of the first handshake.
     """
     asked_at, begun_s = dt.datetime.now(dt.UTC), time.monotonic()
@@ -112,7 +94,7 @@ async def probe_tls(dialogue: Dialogue) -> TlsHandshake:
         lines = [_line(dialogue, ": ".join(filter(None, ("TLS failed", trouble.failure, trouble.detail))))]
         agreed = _Agreed()
         if trouble.failure in _WORTH_A_SECOND_LOOK:
-            agreed = await _second_look(dialogue)
+            agreed = await _second_look(dialogue, trouble.failure)
             lines.append(_line(dialogue, f"TLS unverified, on another connection: {agreed}"))
     return TlsHandshake(
         asked_at=asked_at,
@@ -139,7 +121,7 @@ async def _shake_hands(dialogue: Dialogue) -> _Trouble | None:
     """The one handshake that makes a dialogue fit for credentials, or why it did not come about."""
     profile, stream = dialogue.profile, dialogue.stream
     try:
-        context = verifying_context(profile)
+        context = verifying_context(profile.ca_file)
     except OSError as problem:
         dialogue.over = Failure.TLS
         words = " ".join(filter(None, (profile.ca_file, error_name(problem))))
@@ -196,23 +178,34 @@ def _line(dialogue: Dialogue, text: str) -> Line:
 # --- the second look ---------------------------------------------------------------------------------------
 
 
-async def _second_look(dialogue: Dialogue) -> _Agreed:
-    """Version, cipher and chain as an unverified handshake shows them; empty where that fails too."""
+async def _second_look(dialogue: Dialogue, failure: TlsFailure) -> _Agreed:
+    """Version, cipher and chain as an unverified handshake shows them; empty where that fails too.
+
+    Ciphers without a certificate are tried alone: a server that prefers them (Postfix does) shows none.
+    """
+    found = await _look_again(dialogue, _WITH_CERTIFICATE)
+    if not found.version and failure is TlsFailure.ALERT:
+        found = await _look_again(dialogue, _WITHOUT_CERTIFICATE)
+    return found
+
+
+async def _look_again(dialogue: Dialogue, ciphers: str) -> _Agreed:
+    """What another connection to the same address agrees to with these ciphers."""
     limits, old = dialogue.profile.limits, dialogue.stream
     with contextlib.suppress(OSError, EOFError):
         async with asyncio.timeout(limits.greeting_s + limits.tls_s):
             stream = await Stream.connect(old.address, old.port)
             with contextlib.closing(stream):
-                return await _look(Dialogue(stream, dialogue.profile, dialogue.wallet))
+                return await _look(Dialogue(stream, dialogue.profile, dialogue.wallet), ciphers)
     return _Agreed()
 
 
-async def _look(dialogue: Dialogue) -> _Agreed:
+async def _look(dialogue: Dialogue, ciphers: str) -> _Agreed:
     """Raises OSError and EOFError; the dialogue is never verified, so nothing secret can be said in it."""
     smtp = dialogue.profile.smtp
     if smtp.tls == "starttls" and not await _may_begin(dialogue):
         return _Agreed()
-    await dialogue.stream.start_tls(_lenient_context(), smtp.host)
+    await dialogue.stream.start_tls(_lenient_context(ciphers), smtp.host)
     agreed = _agreed(dialogue.stream.tls)
     dialogue.begin_protected()
     await hang_up(dialogue)
@@ -227,7 +220,7 @@ async def _may_begin(dialogue: Dialogue) -> bool:
     return (await probe_starttls(dialogue)).may_begin
 
 
-def _lenient_context() -> ssl.SSLContext:
+def _lenient_context(ciphers: str) -> ssl.SSLContext:
     """Accepts whatever a server may still speak: for reading what it shows, never for talking to it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -235,7 +228,7 @@ def _lenient_context() -> ssl.SSLContext:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is looked for here
         context.minimum_version = ssl.TLSVersion.TLSv1
-    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.set_ciphers(ciphers)
     context.options |= _OP_LEGACY_SERVER_CONNECT
     return context
 

@@ -138,13 +138,8 @@ def _given(line: _Line, asked_at: dt.datetime) -> Grant:
 
 
 def _granted(line: _Line, answer: _Answer) -> Granted | None:
-    """What the answer grants; its tokens are in the wallet before any of its words are shown."""
-    granted = granted_by(answer.content, line.wallet.redact) if answer.http.status == 200 else None
-    if granted:
-        line.wallet.put("access_token", granted.access_token)
-    if granted and granted.refresh_token:
-        line.wallet.put("refresh_token_issued", granted.refresh_token)
-    return granted
+    """What the answer grants; a token in an answer that is no success is none."""
+    return granted_by(answer.content, line.wallet) if answer.http.status == 200 else None
 
 
 def _grant(line: _Line, answer: _Answer, granted: Granted | None) -> Grant:
@@ -321,7 +316,7 @@ def probe_signature(token: Secret, jwks: Mapping[str, Any]) -> SignatureCheck:
     state, detail = SignatureState.NOT_CHECKED, "opaque"
     if header is not None and "nonce" in header:
         detail = "a nonce in the header"
-    elif header is not None and header.get("alg") not in ALGORITHMS:
+    elif header is not None and str(header.get("alg")) not in ALGORITHMS:
         detail = f"algorithm {inert(str(header.get('alg')))[:MOST_TEXT]}"
     elif header is not None:
         state, detail = _verified(token, header, jwks)

@@ -17,13 +17,14 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]<>&|~#!])")
 
 def printable(text: str) -> str:
     """One line for a terminal: what would move the cursor or be read as a command is shown instead."""
-    shown = "".join(one if _harmless(one) else f"\\u{{{ord(one):x}}}" for one in text)
+    shown = text if text.isprintable() else "".join(map(_shown, text))
     return _COMMAND.sub(r"\1: :", shown.replace("##[", "# #["))
 
 
-def _harmless(one: str) -> bool:
-    """Neither a control, format or unassigned character, nor a line end that only some programs see."""
-    return one == "\t" or unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+def _shown(one: str) -> str:
+    """The character, or its number where it is a control, a format, unassigned, or a line end in disguise."""
+    hidden = one != "\t" and unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    return f"\\u{{{ord(one):x}}}" if hidden else one
 
 
 def visible(text: str) -> str:

@@ -1,0 +1,309 @@
+"""No secret reaches a report, a log or a terminal, whatever fails (product.md section 1, promise 4).
+
+The lab's secrets and every token it mints are the canaries: a plugin writes them down beside the run. What
+the run leaves behind must hold none of them, in no encoding, and not even a piece of one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from smtp_preflight.lab import FAULTS
+
+LOUD = ("-vv", "--tb=long", "-rA", "--showlocals", "-o", "log_cli=true", "--log-level=DEBUG")
+PIECE = 16  # characters in a row that no text has by chance
+
+# Writes down what the lab hands out: by whom, and the secret itself.
+PLANTING = """
+import functools, json, os
+from pathlib import Path
+
+from smtp_preflight.lab import Lab
+from smtp_preflight.lab.tokens import Mint
+
+planted = []
+
+def noting(make):
+    @functools.wraps(make)
+    def made(*args, **more):
+        secret = make(*args, **more)
+        planted.append((make.__name__, secret))
+        return secret
+    return made
+
+for name in ("signed", "signed_with_nonce", "opaque", "refresh_token"):
+    setattr(Mint, name, noting(getattr(Mint, name)))
+
+begin = Lab.start.__func__
+
+def start(kind, *args):
+    lab = begin(kind, *args)
+    planted.extend((key, secret.reveal()) for key, secret in lab.secrets().items())
+    return lab
+
+Lab.start = classmethod(start)
+
+def pytest_unconfigure(config):
+    Path(os.environ["CANARIES"]).write_text(json.dumps(planted))
+"""
+
+# --- where we are wrong ------------------------------------------------------------------------------------
+
+BREAKS = {
+    "check": """
+from smtp_preflight.model import AuthExchange
+
+def accepted(self):
+    raise ZeroDivisionError("a check broke")
+
+AuthExchange.accepted = property(accepted)
+""",
+    "fixture": """
+import smtp_preflight.evidence
+
+def absent(self, key):
+    raise ZeroDivisionError("a fixture broke")
+
+smtp_preflight.evidence.Evidence.__getitem__ = absent
+""",
+    "mail probe": """
+from smtp_preflight.probes import smtp
+
+async def through(self, step):
+    plain = self._response.reveal()
+    raise ZeroDivisionError(f"a probe broke over {plain}")
+
+smtp._Auth.through = through
+""",
+    "token probe": """
+from smtp_preflight.probes import token
+
+def grant(line, answer, granted):
+    raise ZeroDivisionError(f"a probe broke over {answer.body!r} {granted.access_token.reveal()}")
+
+token._grant = grant
+""",
+    "plugin": """
+from smtp_preflight.ledger import Ledger
+
+def holds(self, check, remark=None):
+    raise ZeroDivisionError("the plugin broke")
+
+Ledger.holds = holds
+""",
+}
+
+# --- where a server gives back what it was sent ------------------------------------------------------------
+
+ECHOES = {
+    "AUTH whole": """
+from smtp_preflight.lab.smtp import Session
+
+Session._answered = lambda self, answer: f"535 5.7.3 cannot read {answer}"
+""",
+    "AUTH in pieces": """
+import textwrap
+from smtp_preflight.lab.smtp import Session
+
+def refused(self, answer):
+    *first, last = textwrap.wrap(answer, 40)
+    return "\\n".join([*(f"535-5.7.3 {piece}" for piece in first), f"535 5.7.3 {last}"])
+
+Session._answered = refused
+""",
+    "AUTH decoded": """
+import base64
+from smtp_preflight.lab.smtp import Session
+
+def refused(self, answer):
+    token = base64.b64decode(answer).decode().replace("\\x01", " ")
+    return f"535 5.7.3 no such token: {token[:200]} nor {token[-100:]}"
+
+Session._answered = refused
+""",
+    "AUTH as a challenge": """
+import base64
+from smtp_preflight.lab.smtp import Session
+
+def refused(self, answer):
+    self._expecting = lambda line: setattr(self, "_expecting", self._command) or "535 5.7.3 no"
+    return "334 " + base64.b64encode(b'{"status": "400", "token": "%s"}' % answer.encode()).decode()
+
+Session._answered = refused
+""",
+    "token request in HTML": """
+from smtp_preflight.lab.identity import IdentityProvider
+
+class Page:
+    status = 400
+
+    def __init__(self, request):
+        self.request = request
+
+    def to_wire(self):
+        told = f"<html><pre>{self.request.headers} {self.request.body.decode()}</pre></html>".encode()
+        head = f"HTTP/1.1 400 Bad Request\\r\\nContent-Type: text/html\\r\\nContent-Length: {len(told)}"
+        return f"{head}\\r\\nX: y\\r\\n\\r\\n".encode() + told
+
+IdentityProvider.token = lambda self, request: Page(request)
+""",
+    "token request in the error": """
+from smtp_preflight.lab.http import Response
+from smtp_preflight.lab.identity import IdentityProvider
+
+def token(self, request):
+    told = {"error": request.form["client_secret"], "error_description": request.body.decode(), **request.form}
+    return Response(401, told, {"WWW-Authenticate": f"Bearer {request.body.decode()}"})
+
+IdentityProvider.token = token
+""",
+    "secrets cut short": """
+from smtp_preflight.lab.http import Response
+from smtp_preflight.lab.identity import IdentityProvider
+
+def token(self, request):
+    secret, refresh = request.form["client_secret"], request.form["refresh_token"]
+    told = {"error": "invalid_grant", "error_description": f"no {secret[:20]}..., no {refresh[:100]}..."}
+    return Response(400, told, {"WWW-Authenticate": f"Bearer {refresh[50:90]}"})
+
+IdentityProvider.token = token
+""",
+    "secrets cut short in HTML": """
+from smtp_preflight.lab.identity import IdentityProvider
+
+class Page:
+    status = 502
+
+    def __init__(self, request):
+        self.form = request.form
+
+    def to_wire(self):
+        told = f"<p>bad value {self.form['refresh_token'][:60]}, {self.form['client_secret'][:20]}".encode()
+        head = f"HTTP/1.1 502 Bad Gateway\\r\\nContent-Type: text/html\\r\\nContent-Length: {len(told)}"
+        return f"{head}\\r\\n\\r\\n".encode() + told
+
+IdentityProvider.token = lambda self, request: Page(request)
+""",
+    "new tokens in a half answer": """
+from smtp_preflight.lab.identity import IdentityProvider
+
+class Half:
+    status = 200
+
+    def __init__(self, whole):
+        self.whole = whole
+
+    def to_wire(self):
+        head, _, body = self.whole.to_wire().partition(b"\\r\\n\\r\\n")
+        half = body[: len(body) - 40]
+        return b"HTTP/1.1 200 OK\\r\\nContent-Type: text/plain\\r\\nConnection: close\\r\\n\\r\\n" + half
+
+answered = IdentityProvider.token
+IdentityProvider.token = lambda self, request: Half(answered(self, request))
+""",
+}
+
+
+# --- looking for them --------------------------------------------------------------------------------------
+
+
+def shapes(secret: str) -> Iterator[str]:
+    """A secret in every encoding in which it travels, wherever it may begin inside a larger base64."""
+    yield secret
+    yield quote(secret, safe="")
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + secret.encode()).decode()
+        inner = encoded[(before * 4 + 2) // 3 : (before + len(secret)) // 3 * 4]
+        yield inner
+        yield inner.translate(str.maketrans("+/", "-_"))
+
+
+def pieces(text: str) -> set[str]:
+    return {text[at : at + PIECE] for at in range(len(text) - PIECE + 1)}
+
+
+def left_behind(done: Any) -> Iterator[tuple[str, str]]:
+    """Everything a run leaves: what it said, and every file of its reports."""
+    yield "terminal", done.stdout
+    yield "standard error", done.stderr
+    for file in sorted(done.folder.rglob("*")):
+        if file.is_file():
+            yield str(file.relative_to(done.folder)), file.read_bytes().decode("latin-1")
+
+
+def leaks(done: Any, canaries: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Which kind of secret stands where, of all that a run has left behind."""
+    found = []
+    planted = {piece: kind for kind, secret in canaries for shape in shapes(secret) for piece in pieces(shape)}
+    for place, text in left_behind(done):
+        found += sorted({(planted[piece], place) for piece in planted.keys() & pieces(text)})
+    return found
+
+
+@pytest.fixture(scope="module")
+def watched(run_suite: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Run the suite loudly and return the run, and what was planted in it."""
+
+    def run(*options: str, plugin: str = "") -> tuple[Any, list[tuple[str, str]]]:
+        file = tmp_path_factory.mktemp("canaries") / "planted.json"
+        done = run_suite(*LOUD, *options, plugin=PLANTING + plugin, environment={"CANARIES": str(file)})
+        return done, json.loads(file.read_text(encoding="utf-8"))
+
+    return run
+
+
+def test_the_search_finds_what_leaks(tmp_path: Path) -> None:
+    """A canary that cannot be heard proves nothing: raw, URL-encoded, in base64, in part."""
+    secret = "lab8Q~aB3.dE6fG9hJ2kL5mN8pQ1rS4tU7vW0x"
+    inside = base64.b64encode(f"user=a\x01auth=Bearer {secret}\x01".encode()).decode()
+    for text in (secret, quote(secret), inside, secret[7 : 7 + PIECE], inside[30 : 30 + PIECE]):
+        done = type("Done", (), {"stdout": f"so {text} it is", "stderr": "", "folder": tmp_path})
+        assert leaks(done, [("client_secret", secret)]) == [("client_secret", "terminal")], text
+
+
+@pytest.mark.parametrize("fault", ["", *FAULTS])
+def test_nothing_leaks_whatever_fails(fault: str, watched: Any) -> None:
+    """Healthy, and with each fault: loudest terminal, logs, and every format of report."""
+    done, canaries = watched("--profile=demo", *([f"--fault={fault}"] if fault else []))
+    assert done.status == bool(fault)
+    assert {"client_secret", "refresh_token"} <= {kind for kind, _ in canaries}
+    assert leaks(done, canaries) == []
+
+
+@pytest.mark.parametrize("demo", ["demo-app", "demo-outlook", "demo-gmail"])
+def test_nothing_leaks_of_other_providers(demo: str, watched: Any) -> None:
+    """Opaque tokens, and those of an application."""
+    done, canaries = watched(f"--profile={demo}")
+    assert done.status == 0
+    assert leaks(done, canaries) == []
+
+
+def test_nothing_leaks_while_collecting(watched: Any) -> None:
+    done, _ = watched("--profile=demo", "--collect-only")
+    assert done.status == 0
+    assert "SECRET" not in done.stdout
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_nothing_leaks_where_we_are_wrong(what: str, watched: Any) -> None:
+    """A traceback with every local variable: of a check, of a probe in the middle of its work, of the plugin."""
+    done, canaries = watched("--profile=demo", plugin=BREAKS[what])
+    assert done.status in (1, 3)
+    assert "broke" in done.stdout + done.stderr
+    assert leaks(done, canaries) == []
+
+
+@pytest.mark.parametrize("what", ECHOES)
+def test_nothing_leaks_where_a_server_echoes(what: str, watched: Any) -> None:
+    """What a server gives back of a secret is replaced before it is kept, even where it is cut."""
+    done, canaries = watched("--profile=demo", plugin=ECHOES[what])
+    assert done.status == 1
+    assert done.having("error") == []
+    assert leaks(done, canaries) == []
