@@ -12,7 +12,7 @@ demo: $(READY)  ## Check a mail setup against servers that this machine starts i
 	@echo "The report: reports/demo/report.html"
 
 test: $(READY)  ## The project's own tests; no network beyond loopback.
-	$(BIN)/pytest tests -n 2 --cov --cov-report=term
+	$(BIN)/pytest tests -n 2 --cov --cov-report=term $(ARGS)
 
 lint: $(READY)  ## Style, format and types.
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ text.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import re
@@ -27,6 +28,12 @@ MOST_BYTES = 64 * 1024
 
 SHORTEST_REDACTED = 6
 """Characters; shorter values would black out ordinary words."""
+
+PIECE_CHARS = 16
+"""As much of a secret as no other text has by chance."""
+
+MARK_CHARS = 6
+MARK_EVERY = PIECE_CHARS - MARK_CHARS + 1
 
 REDACTED = "<redacted>"
 
@@ -246,35 +253,85 @@ def _is_unicode(value: str) -> bool:
 class Wallet:
     """The secrets of one profile while it runs, by the profile's oauth keys; in memory and nowhere else."""
 
-    __slots__ = ("_forms", "_pattern", "_secrets")
+    __slots__ = ("_forms", "_pattern", "_pieces", "_secrets")
 
     def __init__(self) -> None:
         self._secrets: dict[str, Secret] = {}
         self._forms: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self._pieces = _Pieces()
 
     def put(self, key: str, secret: Secret) -> None:
         """Hold a secret; one that it replaces stays redacted."""
         self._secrets[key] = secret
-        if len(secret.reveal()) >= SHORTEST_REDACTED:
-            self._forms.update(_forms(secret.reveal()))
-            self._pattern = None
+        value = secret.reveal()
+        for form in _forms(value) if len(value) >= SHORTEST_REDACTED else ():
+            if _travels(value) and len(form) >= PIECE_CHARS:
+                self._pieces.add(form)
+            else:
+                self._forms.add(form)
+                self._pattern = None
 
     def get(self, key: str) -> Secret | None:
         """Return the secret held under the key, if there is one."""
         return self._secrets.get(key)
 
     def redact(self, text: str) -> str:
-        """Replace every value that was ever held here, however it is encoded, by ``<redacted>``."""
-        if not self._forms:
-            return text
-        if self._pattern is None:  # compiled when first needed: that takes longer than all the redacting
+        """Replace every value that was ever held here, however it is encoded, by ``<redacted>``.
+
+        Of tokens and passwords every piece of 16 characters or more, too: whoever echoes one may cut it.
+        """
+        if self._forms and self._pattern is None:  # compiled when first needed: that takes its time
             longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
-        return self._pattern.sub(REDACTED, text)
+        whole = self._pattern.sub(REDACTED, text) if self._pattern else text
+        return self._pieces.hidden_in(whole)
 
     def __repr__(self) -> str:
         return f"<Wallet {', '.join(sorted(self._secrets)) or 'empty'}>"
+
+
+def _travels(value: str) -> bool:
+    """Whether it is a token or a password; a key file holds public words as well, and is never sent."""
+    return not re.search(r"[\s{}]", value)
+
+
+class _Pieces:
+    """Finds whatever 16 characters in a row a text shares with a secret.
+
+    A secret leaves a mark, six characters, at every eleventh place, so that a piece holds at least one. Only
+    around the marks that a text shows is it compared in full.
+    """
+
+    __slots__ = ("_marks", "_secrets")
+
+    def __init__(self) -> None:
+        self._secrets = ""  # behind one another
+        self._marks: set[str] = set()
+
+    def add(self, secret: str) -> None:
+        """Look for pieces of this from now on."""
+        if secret not in self._secrets:
+            self._secrets += f"\0{secret}"
+            self._marks.update(secret[at : at + MARK_CHARS] for at in range(0, len(secret), MARK_EVERY))
+
+    def hidden_in(self, text: str) -> str:
+        """The text with every stretch replaced that is made of such pieces."""
+        secret = bytearray(len(text))
+        for at in range(len(text)):
+            if text[at : at + MARK_CHARS] in self._marks:
+                for start in self._pieces_around(at, text):
+                    secret[start : start + PIECE_CHARS] = b"\1" * PIECE_CHARS
+        if not any(secret):
+            return text
+        stretches = itertools.groupby(zip(text, secret, strict=True), key=lambda pair: pair[1])
+        return "".join(REDACTED if hide else "".join(char for char, _ in pairs) for hide, pairs in stretches)
+
+    def _pieces_around(self, mark: int, text: str) -> Iterator[int]:
+        """Where pieces begin that hold the mark."""
+        for start in range(max(0, mark - MARK_EVERY + 1), min(mark, len(text) - PIECE_CHARS) + 1):
+            if text[start : start + PIECE_CHARS] in self._secrets:
+                yield start
 
 
 def _forms(value: str) -> set[str]:

@@ -13,7 +13,6 @@ import binascii
 import contextlib
 import datetime as dt
 import ipaddress
-import itertools
 import json
 import re
 import socket
@@ -39,7 +38,7 @@ from smtp_preflight.model import (
     short,
 )
 from smtp_preflight.probes.stream import Stream, error_name, printable
-from smtp_preflight.secrets import REDACTED, Secret, Wallet
+from smtp_preflight.secrets import Secret, Wallet
 
 REPLY_BYTES = 64 * 1024
 REPLY_LINES = 200
@@ -50,7 +49,6 @@ COMMAND_BYTES = 512  # RFC 5321 section 4.5.3.1.4, the line's end included
 # How long bytes behind the 220 to STARTTLS are waited for; later ones break the handshake visibly.
 INJECTION_GRACE_S = 0.02
 HANG_UP_S = 2.0
-PIECE_CHARS = 16  # as much of a credential as no other text has by chance
 
 _REPLY_LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
 _REPLY_BEGINS = re.compile(rb"(?:[2-5](?:\d(?:\d(?:[ -].*|\r)?)?)?)?", re.DOTALL)
@@ -107,7 +105,6 @@ class Dialogue:
         self.ehlo: Ehlo | None = None
         self.over: Failure | None = None
         self._unread = bytearray()
-        self._pieces: set[str] = set()
         self._turn = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -127,15 +124,10 @@ class Dialogue:
                 step.took_s = time.monotonic() - step.begun_s
 
     def shown(self, text: str | bytes) -> str:
-        """Foreign text as it may be kept: secrets and pieces of what we sent replaced, made inert."""
+        """Foreign text as it may be kept: secrets replaced, made inert."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", "backslashreplace")
-        return printable(_without_pieces(self.wallet.redact(text), self._pieces))
-
-    def send_secretly(self, credential: Secret) -> None:
-        """Note a credential that is about to be sent: a server may echo it cut short or in pieces."""
-        value = credential.reveal()
-        self._pieces.update(value[at : at + PIECE_CHARS] for at in range(len(value) - PIECE_CHARS + 1))
+        return printable(self.wallet.redact(text))
 
     def begin_protected(self) -> None:
         """TLS stands: what was learned in the clear is forgotten (RFC 3207 section 4.2)."""
@@ -266,18 +258,6 @@ class Step:
             raise _Lost(Failure.NOT_SMTP)
 
 
-def _without_pieces(text: str, pieces: set[str]) -> str:
-    """The text with every stretch replaced that is made of such pieces."""
-    if not pieces:
-        return text
-    hidden = bytearray(len(text))
-    for at in range(len(text) - PIECE_CHARS + 1):
-        if text[at : at + PIECE_CHARS] in pieces:
-            hidden[at : at + PIECE_CHARS] = b"\1" * PIECE_CHARS
-    stretches = itertools.groupby(zip(text, hidden, strict=True), key=lambda pair: pair[1])
-    return "".join(REDACTED if secret else "".join(char for char, _ in pairs) for secret, pairs in stretches)
-
-
 def _as_lost(problem: OSError | EOFError | _Lost) -> _Lost:
     """What an exception of socket or TLS means for the dialogue."""
     if isinstance(problem, _Lost):
@@ -369,9 +349,9 @@ async def probe_auth(dialogue: Dialogue, *, user: str, token: Secret, mechanism:
     talk = _Auth(dialogue, mechanism, response, "initial_response" if fits else "two_steps")
     async with dialogue.step(dialogue.profile.limits.reply_s) as step:
         _refuse_unsafe(dialogue, user, token)
+        # Before they leave: a server may echo them, whole or cut.
+        dialogue.wallet.put("access_token", token)
         dialogue.wallet.put("sasl_response", response)
-        dialogue.send_secretly(response)
-        dialogue.send_secretly(token)
         step.reply = await talk.through(step)
     return AuthExchange(
         **step.recorded(),
