@@ -242,7 +242,7 @@ def test_the_overlay_points_everything_at_the_lab_and_keeps_what_was_written(cli
     assert there.oauth.refresh_token == SecretRef("lab", ("refresh_token",))
     assert there.oauth.token_endpoint.startswith("https://login.lab.example:")
     assert there.oauth.store.startswith(str(Path(there.ca_file).parent))
-    assert (there.limits.greeting_s, there.limits.tcp_slow_s) == (3, 0.5)
+    assert (there.limits.greeting_s, there.limits.tcp_slow_s) == (3, 2)
     assert (there.expect, there.thresholds) == (PROFILE.expect, PROFILE.thresholds)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -186,7 +188,7 @@ def test_judging_sees_only_what_was_recorded(path: Path) -> None:
 
 @every_source
 def test_secrets_are_revealed_by_probes_and_oauth_only(path: Path) -> None:
-    """``reveal`` is called where a secret goes onto the wire, or where ``lab`` hands over its throw-away ones."""
+    """``reveal`` is called where a secret goes onto the wire; a lab's own secrets open nothing."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     revealed = [
         node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "reveal"
@@ -242,3 +244,24 @@ def test_a_right_import_is_let_be(name: str, source: str) -> None:
 def test_a_look_at_the_clock_is_noticed(source: str) -> None:
     """A judgement that would differ tomorrow is told."""
     assert len(impurities(source)) == 1
+
+
+REACHING_OUT = {
+    "connect": lambda stream, datagrams: stream.connect(("192.0.2.1", 587)),
+    "connect_ex": lambda stream, datagrams: stream.connect_ex(("192.0.2.1", 587)),
+    "by name": lambda stream, datagrams: stream.connect(("smtp.contoso.com", 587)),
+    "sendto": lambda stream, datagrams: datagrams.sendto(b"x", ("192.0.2.1", 53)),
+    "send": lambda stream, datagrams: (datagrams.connect(("192.0.2.1", 53)), datagrams.send(b"x")),
+    "asyncio": lambda stream, datagrams: asyncio.run(asyncio.open_connection("192.0.2.1", 587)),
+}
+
+
+@pytest.mark.parametrize("way", REACHING_OUT)
+def test_no_test_leaves_this_machine(way: str) -> None:
+    """The guard of conftest.py stops whatever is not loopback before anything is sent."""
+    with (
+        socket.socket() as stream,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        pytest.raises(BaseException, match=r"a test tried to reach|Network is unreachable"),
+    ):
+        REACHING_OUT[way](stream, datagrams)

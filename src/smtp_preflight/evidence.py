@@ -64,6 +64,7 @@ from smtp_preflight.probes.questions import (
     closure,
     is_transient,
     needs_of,
+    wanted_pause_s,
 )
 from smtp_preflight.secrets import Wallet
 
@@ -220,9 +221,9 @@ class Recorder:
         """Ask, follow up, say goodbye; never longer than the profile's limit for a run."""
         cut_short = ""
         try:
-            async with asyncio.timeout(self._run_limit_s()):
+            async with asyncio.timeout(self._run_limit_s()) as limit:
                 await self._ask(closure(self._questions, self.profile))
-                await self._try_again()
+                await self._try_again(limit)
                 await self._follow_up()
         except TimeoutError:
             cut_short = "run_limit"
@@ -242,32 +243,41 @@ class Recorder:
         except TimeoutError:
             self._asking.abort()
 
-    async def _try_again(self) -> None:
+    async def _try_again(self, limit: asyncio.Timeout) -> None:
         """Ask again what failed for the moment and has no effect; never a token that may be spent.
 
-        A step of the SMTP dialogue needs its connection from the start, so all of them are asked anew; not
-        once a byte of the message has left.
+        What would have to wait beyond the run's limit stays as it is.
         """
         for attempt in range(self._retries):
-            failed = {question for question, answer in self._answers.items() if is_transient(answer)}
-            if not failed or self._message_left():
+            again = self._to_be_asked_again()
+            wanted_s = (wanted_pause_s(self._answers[question]) for question in again)
+            pause_s = max((RETRY_PAUSE_S * 2**attempt, *wanted_s))
+            if not again or pause_s >= _left_s(limit):
                 return
-            await asyncio.sleep(max(RETRY_PAUSE_S * 2**attempt, *map(self._asked_to_wait_s, failed)))
-            if any(question.kind in DIALOGUE for question in failed):
+            await asyncio.sleep(pause_s)
+            if any(question.kind in DIALOGUE for question in again):
                 self._asking.hang_up_for_good()
-                failed.update(question for question in self._answers if question.kind in DIALOGUE)
-            for question in failed:
+            for question in again:
                 del self._answers[question]
             await self._ask(closure(self._questions, self.profile))
 
+    def _to_be_asked_again(self) -> set[Question]:
+        """What failed for the moment, and what was answered by it.
+
+        A step of the SMTP dialogue needs its connection from the start, so all of them are asked anew; not
+        once a byte of the message has left, nor for one family of addresses where the other connects.
+        """
+        again = {question for question, answer in self._answers.items() if is_transient(answer)}
+        if any(isinstance(one, TcpConnects) and one.connected for one in self._answers.values()):
+            again = {question for question in again if question.kind is not TcpConnects}
+        again |= {one for one in self._answers if again.intersection(needs_of(one, self.profile))}
+        dialogue = {question for question in self._answers if question.kind in DIALOGUE}
+        if self._message_left():
+            return again - dialogue
+        return again | dialogue if again & dialogue else again
+
     def _message_left(self) -> bool:
         return any(isinstance(one, DataExchange) and one.body_sent for one in self._answers.values())
-
-    def _asked_to_wait_s(self, question: Question) -> float:
-        """What the server's Retry-After says (RFC 9110 section 10.2.3), in seconds."""
-        http = getattr(self._answers[question], "http", None)
-        told = http.headers.get("retry-after", "") if http else ""
-        return float(told) if told.isdecimal() else 0.0
 
     async def _follow_up(self) -> None:
         for _ in range(FOLLOW_UP_ROUNDS):
@@ -309,6 +319,13 @@ class Recorder:
 
     def _seen(self, cut_short: str = "") -> Seen:
         return Seen(self.profile, self.started, dict(self._answers), frozenset(self._follow_ups), cut_short)
+
+
+def _left_s(limit: asyncio.Timeout) -> float:
+    """How long until the limit, in seconds."""
+    end = limit.when()
+    assert end is not None  # a run always has one
+    return end - asyncio.get_running_loop().time()
 
 
 class AskingThread:

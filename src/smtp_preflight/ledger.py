@@ -41,6 +41,7 @@ class Ledger:
         self._warnings_fail = warnings_fail
         self._findings: dict[str, ReportedFinding] = {}
         self._red: set[str] = set()
+        self._confirmed: dict[Stage, ReportedFinding] = {}  # red predictions, by the stage that decides them
 
     @property
     def findings(self) -> tuple[ReportedFinding, ...]:
@@ -54,17 +55,25 @@ class Ledger:
 
     def holds(self, check: CheckFrame, remark: Finding | None = None) -> CheckResult:
         """The expectation holds; the remark says that it will not for long."""
-        return self.fails(check, remark) if remark else self._result(check, Outcome.PASSED)
+        if remark is None or remark.id in self._findings:
+            return self._result(check, Outcome.PASSED)
+        return self.fails(check, remark)
 
     def fails(self, check: CheckFrame, finding: Finding) -> CheckResult:
         """The expectation does not hold, and this is why."""
+        if finding.code == "unexplained" and check.stage in self._confirmed:
+            return self._blocked(check, self._confirmed[check.stage])
         told = self._reported(check, finding)
         known = self._findings.get(told.id)
         turns_red = told.severity is Severity.ERROR and not told.waived and told.id not in self._red
         if known and not turns_red:
             return self._blocked(check, known)
         self._findings[told.id] = told
-        return self._result(check, self._colour(told), code=told.code)
+        outcome = self._colour(told)
+        decided_by = entry(told.code).decided_by
+        if told.id in self._red and decided_by is not None:
+            self._confirmed[decided_by] = told
+        return self._result(check, outcome, code=told.code)
 
     def blocked(self, check: CheckFrame, finding: Finding, *, on_the_way: bool) -> CheckResult:
         """What the check needs could not be asked; red only where nothing else is red for it."""
@@ -128,7 +137,7 @@ class Ledger:
             expected=check.expected,
             seen=best.facts.get("seen", ""),
             meaning=known.filled(known.meaning, facts),
-            remedy=tuple(known.filled(step, facts) for step in known.remedy),
+            remedy=known.steps(facts),
             references=known.references,
             alternatives=tuple(
                 Alternative(one.code, one.certainty, one.decide_by) for one in finding.causes[1:]

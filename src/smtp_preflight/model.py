@@ -7,8 +7,9 @@ hold no secret and no judgement, and properties that read well after ``assert``.
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -575,10 +576,8 @@ class SmtpReply:
         return 200 <= self.code < 400
 
     def __str__(self) -> str:
-        return "\n".join(
-            f"{self.code}{' ' if number == len(self.lines) else '-'}{line}"
-            for number, line in enumerate(self.lines or ("",), 1)
-        )
+        *before, last = self.lines or ("",)
+        return "\n".join([*(f"{self.code}-{line}" for line in before), f"{self.code} {last}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -668,7 +667,7 @@ class StartTls(SmtpStep):
     @property
     def may_begin(self) -> bool:
         """The server said 220 and nothing else."""
-        return self.accepted and not self.injected
+        return self.accepted and self.reply is not None and self.reply.code == 220 and not self.injected
 
 
 @dataclass(frozen=True, slots=True)
@@ -916,9 +915,9 @@ class AccessToken:
     @property
     def permissions(self) -> frozenset[str]:
         """What ``scp`` and ``roles`` allow."""
-        scopes, roles = self.claims.get("scp", ""), self.claims.get("roles", ())
-        words = scopes.split() if isinstance(scopes, str) else [str(one) for one in scopes]
-        return frozenset([*words, *([roles] if isinstance(roles, str) else map(str, roles))])
+        said = (self.claims.get(name) for name in ("scp", "roles"))
+        texts = (" ".join(map(str, one)) if isinstance(one, (list, tuple)) else one for one in said)
+        return frozenset(word for text in texts if isinstance(text, str) for word in text.split())
 
     @property
     def for_application(self) -> bool:
@@ -1057,8 +1056,426 @@ class DataExchange(SmtpStep):
         """The server's own name for the message, where its reply shows one."""
         if not self.accepted or self.reply is None:
             return ""
-        found = re.search(r"(?:queued as|id=|OK)\s+<?([\w.@-]{5,})", self.reply.text)
+        found = re.search(r"(?:queued as\s+|id=|OK\s+)<?([\w.@-]{5,})", self.reply.text)
         return found[1] if found else ""
+
+
+# --- what the domains that mail is sent from publish -------------------------------------------------------
+
+
+def tags_of(record: str) -> Mapping[str, str]:
+    """The tags of a record in DKIM's manner (RFC 6376 section 3.2): name in lower case, and value."""
+    found: dict[str, str] = {}
+    for one in record.split(";"):
+        name, sign, value = one.partition("=")
+        if sign:
+            found.setdefault(name.strip().lower(), value.strip())
+    return found
+
+
+def trouble_in(answers: Iterable[DnsAnswer]) -> str:
+    """The first question of several that got neither yes nor no, and how it ended; empty where all did."""
+    known = (DnsStatus.ANSWER, DnsStatus.NODATA, DnsStatus.NXDOMAIN, DnsStatus.INVALID_NAME)
+    told = (f"{one.name} {one.rdtype} ({one.status})" for one in answers if one.status not in known)
+    return next(told, "")
+
+
+@dataclass(frozen=True, slots=True)
+class MailHost:
+    """A host that takes a domain's mail, and what DNS says of its name."""
+
+    name: str
+    published: Published
+
+    @property
+    def is_alias(self) -> bool:
+        """The name stands for another one, which an MX must not name (RFC 2181 section 10.3)."""
+        return bool(self.published.a.aliases or self.published.aaaa.aliases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class MailExchangers(Observation):
+    """Who takes a domain's mail (RFC 5321 section 5.1); nobody there is ever connected to."""
+
+    domain: str
+    mx: DnsAnswer
+    hosts: tuple[MailHost, ...] = ()  # those that were looked up, the preferred ones first
+
+    @property
+    def answers(self) -> tuple[DnsAnswer, ...]:
+        """Everything that DNS was asked."""
+        return (self.mx, *(one for host in self.hosts for one in (host.published.a, host.published.aaaa)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hosts that are named, in the order of preference."""
+        pairs = sorted((record.partition(" ") for record in self.mx.records), key=_preference)
+        return tuple(dict.fromkeys(name.lower() for _, _, name in pairs))
+
+    @property
+    def refuses_mail(self) -> bool:
+        """The domain says that it takes no mail (RFC 7505 section 3)."""
+        return "." in self.names
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The hosts whose names are only aliases."""
+        return tuple(one.name for one in self.hosts if one.is_alias)
+
+    @property
+    def without_address(self) -> tuple[str, ...]:
+        """The hosts that nobody could connect to."""
+        return tuple(one.name for one in self.hosts if not one.published.addresses)
+
+
+def _preference(record: tuple[str, str, str]) -> int:
+    return int(record[0]) if record[0].isdecimal() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpfTerm:
+    """One word of an SPF record (RFC 7208 section 4.6.1)."""
+
+    word: str  # as it is written
+    name: str  # of the mechanism or modifier, in lower case
+    value: str = ""
+    qualifier: str = "+"
+
+    @property
+    def looks_up(self) -> bool:
+        """Evaluating it takes a look-up that counts (RFC 7208 section 4.6.4)."""
+        return self.name in ("include", "a", "mx", "ptr", "exists", "redirect")
+
+    @property
+    def by_macro(self) -> bool:
+        """What it looks up is made from the message, so that only a receiver can (RFC 7208 section 7)."""
+        return self.looks_up and "%" in self.value
+
+    @property
+    def leads_to(self) -> str:
+        """The name of another record that takes part, or nothing."""
+        if self.name not in ("include", "redirect") or self.by_macro:
+            return ""
+        return self.value.lower().removesuffix(".")
+
+
+@dataclass(frozen=True, slots=True)
+class SpfRecord:
+    """What one name publishes for SPF."""
+
+    answer: DnsAnswer
+    terms: tuple[SpfTerm, ...] = ()  # where there is exactly one record
+    problem: str = ""  # the first word of it that cannot be read
+
+    @property
+    def name(self) -> str:
+        """Where it stands."""
+        return self.answer.name.lower().removesuffix(".")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The TXT records that are meant for SPF (RFC 7208 section 4.5)."""
+        return tuple(one for one in self.answer.records if re.match(r"v=spf1( |$)", one, re.IGNORECASE))
+
+    @property
+    def evaluated(self) -> tuple[SpfTerm, ...]:
+        """The terms that can take part: nothing behind ``all``, and no ``redirect`` beside one.
+
+        Source: RFC 7208 sections 5.1 and 6.1.
+        """
+        mechanisms = [one for one in self.terms if one.name not in ("redirect", "exp")]
+        end = next((place for place, one in enumerate(mechanisms, 1) if one.name == "all"), None)
+        redirect = [one for one in self.terms if one.name == "redirect" and end is None]
+        return (*mechanisms[:end], *redirect)
+
+    @property
+    def passing(self) -> tuple[SpfTerm, ...]:
+        """Those of them that let mail pass."""
+        return tuple(one for one in self.evaluated if one.qualifier == "+")
+
+    @property
+    def trouble(self) -> str:
+        """Why a receiver gives the record up, or nothing."""
+        if len(self.texts) != 1:
+            return "more than one SPF record there" if self.texts else "no SPF record there"
+        return self.problem
+
+
+MOST_SPF_LOOKUPS = 10  # RFC 7208 section 4.6.4
+_MOST_COUNTED = 50  # a record that leads back to itself would be counted without end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SpfTree(Observation):
+    """A domain's SPF record (RFC 7208), with those it leads to and the provider's own; each name once."""
+
+    domain: str
+    own: SpfRecord
+    others: tuple[SpfRecord, ...] = ()
+
+    @property
+    def answers(self) -> tuple[DnsAnswer, ...]:
+        """Everything that DNS was asked."""
+        return tuple(one.answer for one in (self.own, *self.others))
+
+    @property
+    def lookups(self) -> int:
+        """How many look-ups evaluating all of it takes, inclusions within inclusions among them; 50 at most.
+
+        The void ones among them (section 4.6.4) are told by ``problem`` where a record is missing.
+        """
+        count, waiting = 0, [self.own]
+        while waiting and count < _MOST_COUNTED:
+            terms = waiting.pop().evaluated
+            count += sum(one.looks_up for one in terms)
+            waiting += self._at(one.leads_to for one in terms)
+        return min(count, _MOST_COUNTED)
+
+    @property
+    def problem(self) -> str:
+        """Why a receiver gives up on evaluating it, or nothing."""
+        told = ((one, one.trouble) for one in self.reached(self.own.name, passing=False))
+        return next((what if one is self.own else f"{one.name}: {what}" for one, what in told if what), "")
+
+    @property
+    def by_macro(self) -> bool:
+        """Who may send is partly answered for each message anew."""
+        return any(term.by_macro for one in self.reached(self.own.name) for term in one.passing)
+
+    def covers(self, include: str) -> bool:
+        """Whether mail passes that comes from where the record at ``include`` says.
+
+        By its name; by admitting everybody; or by addresses, where somebody copied them.
+        """
+        allowed = self.reached(self.own.name)
+        if include in {one.name for one in allowed} or any(_for_all(one) for one in allowed):
+            return True
+        wanted, listed = _networks(self.reached(include)), _networks(allowed)
+        return bool(wanted) and all(any(_within(one, other) for other in listed) for one in wanted)
+
+    def reached(self, name: str, *, passing: bool = True) -> tuple[SpfRecord, ...]:
+        """The record at a name, and those it leads to; passing: through terms that let mail pass only."""
+        found: dict[str, SpfRecord] = {}
+        waiting = list(self._at([name]))
+        while waiting:
+            record = waiting.pop(0)
+            if record.name not in found:
+                found[record.name] = record
+                terms = record.passing if passing else record.evaluated
+                waiting += self._at(one.leads_to for one in terms)
+        return tuple(found.values())
+
+    def _at(self, names: Iterable[str]) -> list[SpfRecord]:
+        known = {one.name: one for one in (*self.others, self.own)}
+        return [known[name] for name in names if name in known]
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _for_all(record: SpfRecord) -> bool:
+    return any(one.name == "all" for one in record.passing)
+
+
+def _networks(records: Iterable[SpfRecord]) -> list[Network]:
+    terms = (term for one in records for term in one.passing)
+    return [ipaddress.ip_network(one.value, strict=False) for one in terms if one.name in ("ip4", "ip6")]
+
+
+def _within(inner: Network, outer: Network) -> bool:
+    if isinstance(inner, ipaddress.IPv4Network):
+        return isinstance(outer, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, ipaddress.IPv6Network) and inner.subnet_of(outer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class DkimKeys(Observation):
+    """What stands at the names where the provider's signatures have their keys (RFC 6376 section 3.6.1)."""
+
+    domain: str
+    answers: tuple[DnsAnswer, ...] = ()  # one for each selector
+
+    @property
+    def published(self) -> bool:
+        """At least one has a key; an empty one is revoked, and of two selectors only one is in use."""
+        return any(tags_of(record).get("p") for one in self.answers for record in one.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The TXT records at a name that a protocol takes for its own, by the version they begin with."""
+
+    answer: DnsAnswer
+    version: str  # DMARC1 | STSv1 | TLSRPTv1
+
+    @property
+    def record(self) -> str:
+        """The one there is; where there are several, none of them counts."""
+        begins = re.compile(rf"v\s*=\s*{re.escape(self.version)}\s*(;|$)")
+        found = [one for one in self.answer.records if begins.match(one)]
+        return found[0] if len(found) == 1 else ""
+
+    @property
+    def meant(self) -> bool:
+        """Somebody wanted one to be there, well made or not."""
+        kind = re.escape(re.sub(r"v?\d+$", "", self.version))
+        return any(re.search(rf"v\s*=\s*{kind}", one, re.IGNORECASE) for one in self.answer.records)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """What the record says."""
+        return tags_of(self.record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class DmarcWalk(Observation):
+    """The DMARC record that applies to a domain: its own, or the next one above (RFC 9989, tree walk)."""
+
+    domain: str
+    own: Announced
+    above: tuple[Announced, ...] = ()  # asked until one was found
+
+    @property
+    def answers(self) -> tuple[DnsAnswer, ...]:
+        """Everything that DNS was asked."""
+        return tuple(one.answer for one in (self.own, *self.above))
+
+    @property
+    def applies(self) -> Announced | None:
+        """The one that receivers use, where there is one."""
+        return next((one for one in (self.own, *self.above) if one.record), None)
+
+    @property
+    def published(self) -> bool:
+        """There is one, be it a broken one."""
+        return self.own.meant or self.applies is not None
+
+    @property
+    def invalid(self) -> Announced | None:
+        """What is published and cannot be used: the domain's own, or what it asks for does not exist.
+
+        A policy that is not named is ``none``; tags that RFC 9989 dropped, or does not know, say nothing.
+        """
+        if self.own.meant and not self.own.record:
+            return self.own
+        asked = self.applies.tags if self.applies else {}
+        known = ("none", "quarantine", "reject")
+        wrong = any(asked[one].lower() not in known for one in ("p", "sp", "np") if one in asked)
+        return self.applies if wrong else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class MtaSts(Observation):
+    """A domain's demand for verified TLS (RFC 8461): its announcement, and the policy behind it."""
+
+    domain: str
+    announced: Announced
+    http: HttpExchange | None = None  # not asked where nothing is announced
+    policy: tuple[str, ...] = ()  # the lines of the policy
+
+    @property
+    def answers(self) -> tuple[DnsAnswer, ...]:
+        """Everything that DNS was asked."""
+        return (self.announced.answer,)
+
+    @property
+    def valid(self) -> bool:
+        """The announcement can be read (RFC 8461 section 3.1)."""
+        return re.fullmatch(r"[A-Za-z0-9]{1,32}", self.announced.tags.get("id", "")) is not None
+
+    @property
+    def fetched(self) -> bool:
+        """A policy came, as plain text, from the very place (RFC 8461 sections 3.2 and 3.3)."""
+        if self.http is None or self.http.status != 200:
+            return False
+        kind = self.http.headers.get("content-type", "").partition(";")[0].strip().lower()
+        mode = next(iter(self._values("mode")), "")
+        return (
+            kind == "text/plain"
+            and "STSv1" in self._values("version")
+            and mode in ("enforce", "testing", "none")
+        )
+
+    def unnamed(self, hosts: Iterable[str]) -> tuple[str, ...]:
+        """Those of the hosts that the policy does not admit (RFC 8461 section 4.1)."""
+        if "none" in self._values("mode"):
+            return ()
+        patterns = {one.lower().removesuffix(".") for one in self._values("mx")}
+        return tuple(one for one in hosts if not {one, f"*.{one.partition('.')[2]}"} & patterns)
+
+    def _values(self, key: str) -> tuple[str, ...]:
+        pairs = (line.partition(":") for line in self.policy)
+        return tuple(value.strip() for name, _, value in pairs if name.strip() == key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TlsReporting(Observation):
+    """Where a domain wants to be told of failed TLS (RFC 8460 section 3)."""
+
+    domain: str
+    announced: Announced
+
+    @property
+    def answers(self) -> tuple[DnsAnswer, ...]:
+        """Everything that DNS was asked."""
+        return (self.announced.answer,)
+
+    @property
+    def valid(self) -> bool:
+        """It names at least one place, and each of them is one."""
+        places = self.announced.tags.get("rua", "").split(",")
+        return all(re.match(r"(mailto:[^@]+@|https://)[^/]", one.strip()) for one in places)
+
+
+# --- what tells neighbours apart ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAnswer:
+    """What one name server says of the submission host."""
+
+    server: str  # as the profile has it
+    published: Published
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class NameServers(Observation):
+    """The profile's name servers, each asked for the addresses of the submission host."""
+
+    host: str
+    each: tuple[ServerAnswer, ...] = ()
+
+    @property
+    def answers(self) -> tuple[DnsAnswer, ...]:
+        """Everything that DNS was asked."""
+        return tuple(one for server in self.each for one in (server.published.a, server.published.aaaa))
+
+    @property
+    def settled(self) -> tuple[ServerAnswer, ...]:
+        """Those that said yes or no."""
+        return tuple(one for one in self.each if one.published.a.settled and one.published.aaaa.settled)
+
+
+class PortState(StrEnum):
+    """What becomes of whoever connects."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    TIMEOUT = "timeout"
+    UNRESOLVED = "unresolved"  # the host has no address here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PortCheck(Observation):
+    """Whether a port takes connections; nothing is said there."""
+
+    host: str
+    port: int
+    state: PortState
+    error: str = ""  # the system's name for it, ECONNREFUSED say
+
+    def __str__(self) -> str:
+        return f"{self.host} port {self.port}: {self.state} {self.error}".rstrip()
 
 
 # --- causes and findings -----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from smtp_preflight.model import Deadline, Seen, TlsHandshake
+from smtp_preflight.model import Deadline, Grant, Seen, TlsHandshake
 
 
 def deadlines(seen: Seen) -> tuple[Deadline, ...]:
@@ -21,6 +21,11 @@ def _all(seen: Seen) -> Iterator[Deadline]:
     tls = seen.get(TlsHandshake)
     if tls and tls.leaf:
         yield _deadline("server_certificate", tls.leaf.not_after.date(), today, "the certificate shown")
+    grant = seen.get(Grant)
+    idle_days = seen.profile.provider.refresh_idle_days
+    if grant and grant.granted and grant.stored and idle_days:
+        lapses = (grant.observed_at + dt.timedelta(days=idle_days)).date()
+        yield _deadline("refresh_token", lapses, today, f"the provider's rule: {idle_days} days without use")
 
 
 def _deadline(what: str, ends: dt.date, today: dt.date, based_on: str) -> Deadline:

@@ -340,7 +340,15 @@ class MailSetup:
         self.tokens = tokens  # those the server takes; add to them
         self._name_server = name_server
 
-    def profile(self, port: str, *, tls: str = "starttls", ca_file: bool = True, more: str = "") -> Path:
+    def profile(
+        self,
+        port: str,
+        *,
+        tls: str = "starttls",
+        mechanism: str = "xoauth2",
+        ca_file: bool = True,
+        more: str = "",
+    ) -> Path:
         """Write ``postfix.toml`` for one of ``PORTS``, into a folder of its own.
 
         ca_file: whether the server's private authority is named.
@@ -356,6 +364,7 @@ mailbox  = "{MAILBOX}"
 host = "{HOST}"
 port = {self.postfix.ports[port]}
 tls  = "{tls}"
+mechanism = "{mechanism}"
 
 [dns]
 servers = ["127.0.0.1:{self._name_server}"]

@@ -125,20 +125,21 @@ def test_private_authority_that_the_profile_does_not_name(preflight: Callable[..
 
 
 @pytest.mark.parametrize(
-    ("port", "tls", "length"),
+    ("port", "tls", "mechanism", "length"),
     [
-        ("bearer", "starttls", 100),
-        ("bearer", "starttls", 3000),  # Postfix cuts an AUTH line off after 2048 bytes, without a word
-        ("implicit_bearer", "implicit", 1500),
+        ("bearer", "starttls", "xoauth2", 100),
+        ("bearer", "starttls", "xoauth2", 3000),  # Postfix cuts an AUTH line off after 2048 bytes
+        ("bearer", "starttls", "oauthbearer", 100),
+        ("implicit_bearer", "implicit", "oauthbearer", 3000),
     ],
 )
 def test_server_that_takes_the_token(
-    port: str, tls: str, length: int, preflight: Callable[..., Any], mail_setup: Any
+    port: str, tls: str, mechanism: str, length: int, preflight: Callable[..., Any], mail_setup: Any
 ) -> None:
     """Nothing is red, nothing is warned of, and the envelope is accepted, however long the token is."""
     token = secrets.token_urlsafe(length)[:length]
     mail_setup.tokens.add(token)
-    run = preflight(port, tls=tls, token=token)
+    run = preflight(port, tls=tls, mechanism=mechanism, token=token)
     assert found(run) == NOTHING
     assert outcomes(run, *BEFORE_AUTH, "auth_offered", "auth", *AFTER_AUTH) == {"passed"}
     assert run.report("postfix")["verdict"] == "ready"
@@ -161,9 +162,10 @@ def test_sign_in_offered_before_tls_is_a_warning(preflight: Callable[..., Any], 
     assert found(run) == [("starttls", "auth_offered_without_tls")]
 
 
-def test_server_that_refuses_the_token(preflight: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("mechanism", ["xoauth2", "oauthbearer"])
+def test_server_that_refuses_the_token(mechanism: str, preflight: Callable[..., Any]) -> None:
     """What the server says in its challenge is read, and what comes after AUTH is blocked by it."""
-    run = preflight("bearer", token="of-somebody-else")
+    run = preflight("bearer", mechanism=mechanism, token="of-somebody-else")
     assert_one_red_line(run, "test_auth.py::test_token_is_accepted")
     assert found(run) == [("auth", "token_rejected_by_server")]
     assert "invalid_token" in run.report("postfix")["findings"][0]["seen"]

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 
-from smtp_preflight.model import AccessToken, Grant, Profile, Seen, TokenInfo
+from collections.abc import Iterable, Mapping
+
+from smtp_preflight.model import AccessToken, Grant, Profile, Provider, Seen, TokenInfo
 
 GRAPH = frozenset({"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"})
 LEEWAY = dt.timedelta(seconds=300)  # what issuers and servers forgive each other (protocols: clock skew)
 FAULTS = ("token_use", "aud", "permission", "expired", "tid", "user")
 RIGHT = frozenset({"access_token", "expected", "unknown", "present", "rbac", "no", "match"})
+OPENID = frozenset({"offline_access", "openid", "profile", "email"})  # scopes of no resource
 
 
 def claim_signs(seen: Seen, token: AccessToken) -> dict[str, str]:
     """Each claim that matters, as a sign; of an opaque token only what the answer or token info says."""
     found = _opaque_signs(seen, token) if token.opaque else _readable_signs(seen, token)
-    wrong = (name for name in FAULTS if name in found and found[name] not in RIGHT)
-    return {**found, "token_fault": next(wrong, "opaque" if token.opaque else "none")}
+    return {**found, "token_fault": fault_of(found, "opaque" if token.opaque else "none")}
+
+
+def fault_of(found: Mapping[str, str], otherwise: str) -> str:
+    """The first thing that is wrong with a token, in the order in which servers mind it."""
+    return next((name for name in FAULTS if name in found and found[name] not in RIGHT), otherwise)
 
 
 def permissions_of(seen: Seen, token: AccessToken) -> frozenset[str]:
@@ -44,6 +51,34 @@ def for_this_resource(profile: Profile, token: AccessToken) -> bool:
     return bool(token.values("aud") & {one.lower().rstrip("/") for one in profile.expect.aud})
 
 
+def audience(profile: Profile, token: AccessToken) -> str:
+    """Whose token it is: the mail service's (expected), Microsoft Graph's, or another's."""
+    if for_this_resource(profile, token):
+        return "expected"
+    return "graph" if token.values("aud") & GRAPH else "other"
+
+
+def scope_signs(scopes: Iterable[str], provider: Provider) -> dict[str, str]:
+    """What a token can be good for by the scope that was asked for, where the token itself does not say.
+
+    A scope without a resource is Microsoft Graph's; of one for another resource the permission says nothing.
+    """
+    named = [scope for scope in scopes if scope.lower() not in OPENID]
+    wanted = {one.lower() for one in provider.permissions}
+    if not named or not wanted:
+        return {}
+    if not provider.aud:
+        return {"scope_permission": "present" if wanted & {one.lower() for one in named} else "missing"}
+    resources = {scope.rpartition("/")[0].rstrip("/").lower() for scope in named}
+    if not resources <= {one.lower().rstrip("/") for one in provider.aud}:
+        return {"scope_resource": "graph" if resources & {"", *GRAPH} else "other"}
+    held = {scope.rpartition("/")[2].lower() for scope in named}
+    return {
+        "scope_resource": "expected",
+        "scope_permission": "present" if held & {*wanted, ".default"} else "missing",
+    }
+
+
 def _bare(scope: str, profile: Profile) -> str:
     """A scope without the mail resource before it: as the claim ``scp`` would name it."""
     for resource in profile.expect.aud:
@@ -55,7 +90,9 @@ def _bare(scope: str, profile: Profile) -> str:
 def _opaque_signs(seen: Seen, token: AccessToken) -> dict[str, str]:
     found = {"aud": "unknown"}
     allowed = permitted(seen, token)
-    if allowed is not None:
+    if allowed is None:
+        found |= scope_signs(seen.profile.oauth.scope, seen.profile.provider)
+    else:
         found["permission"] = "present" if allowed else "missing"
     info = seen.get(TokenInfo)
     if info and (email := info.claims.get("email")):
@@ -72,13 +109,7 @@ def _readable_signs(seen: Seen, token: AccessToken) -> dict[str, str]:
         "expired": _expired(token),
     }
     if profile.expect.aud:
-        found["aud"] = (
-            "expected"
-            if for_this_resource(profile, token)
-            else "graph"
-            if token.values("aud") & GRAPH
-            else "other"
-        )
+        found["aud"] = audience(profile, token)
     if profile.expect.permissions:
         found["permission"] = _permission(seen, token)
     if profile.expect.tid and token.claim("tid"):

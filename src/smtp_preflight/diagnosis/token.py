@@ -110,14 +110,6 @@ def why_refresh_token_not_kept(seen: Seen) -> Finding:
     )
 
 
-def refresh_token_ends(seen: Seen, grant: Grant) -> dt.date | None:
-    """When the redeemed refresh token lapses if nobody uses it again, by the provider's idle rule."""
-    idle_days = seen.profile.provider.refresh_idle_days
-    if not idle_days or grant.stored is None or not grant.granted:
-        return None
-    return (grant.observed_at + dt.timedelta(days=idle_days)).date()
-
-
 def remark_on_refresh_token(seen: Seen, grant: Grant) -> Finding | None:
     """The redeemed token was near its end, or each refresh ends the one before."""
     idle_days = seen.profile.provider.refresh_idle_days

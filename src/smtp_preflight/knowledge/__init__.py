@@ -62,9 +62,19 @@ class Entry:
         quoted = _QUOTED.sub(lambda found: f"'{_for_powershell(found[1], facts)}'", text)
         return _Filler(facts).vformat(quoted, (), {})
 
+    def steps(self, facts: Mapping[str, str]) -> tuple[str, ...]:
+        """The remedy, without the steps that are about something this setup is known not to have."""
+        return tuple(self.filled(step, facts) for step in self.remedy if not _lacking(step, facts))
+
     def applies_to(self, provider: str) -> bool:
         """Whether this provider can show the cause at all."""
         return not self.providers or provider in (*self.providers, "", "any")
+
+
+def _lacking(step: str, facts: Mapping[str, str]) -> bool:
+    """Whether a step names a fact that is known to be empty: no preset host, where there is no preset."""
+    named = (name for _, name, _, _ in string.Formatter().parse(step) if name)
+    return any(facts.get(name) == "" for name in named if name.startswith("preset_"))
 
 
 _QUOTED = re.compile(r"'\{(\w+)\}'")

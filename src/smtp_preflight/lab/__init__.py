@@ -167,10 +167,12 @@ class Lab:
 
 
 def _shortened(limits: Limits) -> Limits:
-    """A tenth of each: on loopback, whatever takes longer will not come."""
-    return Limits(
-        **{one.name: max(SHORTEST_LIMIT_S, getattr(limits, one.name) / 10) for one in fields(limits)}
-    )
+    """A tenth of each: on loopback, whatever takes longer will not come.
+
+    When an answer is called slow stays as it is: a busy machine must not make a healthy lab warn.
+    """
+    given_up = [one.name for one in fields(limits) if not one.name.endswith("_slow_s")]
+    return replace(limits, **{name: max(SHORTEST_LIMIT_S, getattr(limits, name) / 10) for name in given_up})
 
 
 def _origins(before: OAuth, after: OAuth) -> Mapping[str, str]:

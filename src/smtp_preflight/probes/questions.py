@@ -12,6 +12,7 @@ import secrets
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
@@ -557,3 +558,15 @@ def is_transient(answer: Observation) -> bool:
 
 def _http_is_transient(http: HttpExchange) -> bool:
     return http.failure is not None or http.status in (429, 500, 502, 503, 504)
+
+
+def wanted_pause_s(answer: Observation) -> float:
+    """How long a server wants to be left alone: its Retry-After (RFC 9110 section 10.2.3), in seconds."""
+    http = getattr(answer, "http", None)
+    told = http.headers.get("retry-after", "") if http else ""
+    if not told or told.isdecimal():
+        return float(told or 0)
+    try:
+        return max(0.0, (parsedate_to_datetime(told) - answer.observed_at).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return 0.0

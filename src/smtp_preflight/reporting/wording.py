@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from smtp_preflight.model import (
     Certainty,
     CheckResult,
+    DataExchange,
     Deadline,
     Outcome,
     ReportedFinding,
@@ -100,6 +101,8 @@ def proven_sentence(run: Run) -> str:
         return "a message was accepted by the server; that it arrives was not checked."
     if run.proven is Stage.DELIVERY:
         return "a message was sent and found in the mailbox."
+    if any(one.accepted for one in run.seen.every(DataExchange)):
+        return f"proven up to {STAGES[run.proven]}; a message was accepted all the same."
     return f"proven up to {STAGES[run.proven]}; no message was sent."
 
 
