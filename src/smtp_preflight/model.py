@@ -1202,7 +1202,7 @@ class SpfRecord:
 
 
 MOST_SPF_LOOKUPS = 10  # RFC 7208 section 4.6.4
-_MOST_COUNTED = 50  # a record that leads back to itself would be counted without end
+MOST_COUNTED = 50  # a record that leads back to itself would be counted without end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -1225,11 +1225,11 @@ class SpfTree(Observation):
         The void ones among them (section 4.6.4) are told by ``problem`` where a record is missing.
         """
         count, waiting = 0, [self.own]
-        while waiting and count < _MOST_COUNTED:
+        while waiting and count < MOST_COUNTED:
             terms = waiting.pop().evaluated
             count += sum(one.looks_up for one in terms)
             waiting += self._at(one.leads_to for one in terms)
-        return min(count, _MOST_COUNTED)
+        return min(count, MOST_COUNTED)
 
     @property
     def problem(self) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import pytest
 
 from smtp_preflight import __version__
 from smtp_preflight.diagnosis.token import scopes_to_be_granted
-from smtp_preflight.evidence import AskingThread, BadRecording, Evidence
-from smtp_preflight.knowledge import entries, knowledge_date
+from smtp_preflight.evidence import Evidence
+from smtp_preflight.knowledge import knowledge_date
 from smtp_preflight.ledger import CheckFrame
 from smtp_preflight.model import (
     CheckResult,
@@ -28,13 +27,10 @@ from smtp_preflight.model import (
     Until,
 )
 from smtp_preflight.outcome import Blocked, Explain, NotAsked, Remark
-from smtp_preflight.profile import ProfileError, find_profiles, load_profile, load_providers
-from smtp_preflight.reporting import github, publish, terminal
-from smtp_preflight.reporting.mask import masked_run
-from smtp_preflight.reporting.metrics import Sample, samples_of, write_metrics
-from smtp_preflight.session import REACH, ProfileRun, read_recording
+from smtp_preflight.reporting import terminal
+from smtp_preflight.roster import Roster, runs_for
+from smtp_preflight.session import REACH, ProfileRun
 
-PROFILES = Path("profiles")
 FAMILIES = ("ipv4", "ipv6")
 
 # What a profile itself names, and so a check can be parametrized by: the same in every worker, before any
@@ -45,6 +41,7 @@ SUBJECTS: Mapping[str, Callable[[Profile], Sequence[str]]] = {
     "secret": lambda profile: tuple(profile.oauth.secrets()),
     "scope": scopes_to_be_granted,
     "claim": lambda profile: ("aud", "tid", "appid"),
+    "sender_domain": lambda profile: profile.sender_domains,
 }
 
 OUTCOMES: Mapping[Outcome, tuple[str, str]] = {  # pytest's category and letter
@@ -62,71 +59,7 @@ WIDTH = 79
 CHECK = pytest.StashKey[CheckFrame]()
 TOLD = pytest.StashKey[list[Finding]]()
 REMARKED = pytest.StashKey[list[Finding | None]]()
-SUITE = pytest.StashKey["Suite"]()
-
-
-class LastWords(TypedDict):
-    """What is left of a profile's run when its worker is gone: plain data, for it may cross processes."""
-
-    summary: list[str]
-    annotations: list[str]
-    metrics: list[Sample]
-
-
-class Suite:
-    """The profiles of this process, and the thread that asks about them."""
-
-    def __init__(self, config: pytest.Config, runs: Mapping[str, ProfileRun]) -> None:
-        self.runs = runs
-        self.config = config
-        self.last_words: dict[str, LastWords] = {}
-        self._thread: AskingThread | None = None
-        self._labs: list[Any] = []
-
-    def run_of(self, item: pytest.Item) -> ProfileRun:
-        """The profile a check belongs to."""
-        return self.runs[profile_of(item)]
-
-    def start(self, run: ProfileRun) -> ProfileRun:
-        """Begin to ask about a profile, once."""
-        if run.recording is None:
-            self._thread = self._thread or AskingThread()
-            if run.profile.lab and run.profile.written is None:
-                self._enter_lab(run)
-            run.start(self._thread)
-        return run
-
-    def _enter_lab(self, run: ProfileRun) -> None:
-        from smtp_preflight.lab import Lab  # the servers are needed, and installed, for lab profiles only
-
-        lab = Lab.start(run.profile.lab, self.config.getoption("fault"))
-        self._labs.append(lab)
-        run.enter_lab(lab.overlay(run.profile), lab.secrets())
-
-    def report(self, run: ProfileRun) -> None:
-        """Write the reports of a profile, and keep its last words for the terminal."""
-        finished = run.finish()
-        if self.config.option.mask_addresses:
-            finished = masked_run(finished)
-        place = publish(finished, Path(self.config.option.report_dir))
-        self.last_words[run.profile.name] = {
-            "summary": terminal.summary_lines(finished, place),
-            "annotations": github.annotations(finished) if os.environ.get("GITHUB_ACTIONS") == "true" else [],
-            "metrics": samples_of(finished),
-        }
-
-    def write_metrics(self) -> None:
-        """Write the metrics of all profiles, where that was asked for."""
-        if self.config.option.metrics:
-            samples = [one for words in self.last_words.values() for one in words["metrics"]]
-            write_metrics(samples, Path(self.config.option.metrics))
-
-    def stop(self) -> None:
-        """Leave nothing behind."""
-        if self._thread is not None:
-            self._thread.stop()
-        for lab in self._labs:
-            lab.stop()
+ROSTER = pytest.StashKey[Roster]()
 
 
 # --- options -----------------------------------------------------------------------------------------------
@@ -178,10 +111,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Which suite, whose knowledge, which profiles."""
-    suite = config.stash.get(SUITE, None)
-    if suite is None:
+    roster = config.stash.get(ROSTER, None)
+    if roster is None:
         return None
-    return f"smtp-preflight {__version__}, knowledge {knowledge_date()}, profiles: {', '.join(suite.runs)}"
+    return f"smtp-preflight {__version__}, knowledge {knowledge_date()}, profiles: {', '.join(roster.runs)}"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -196,8 +129,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
                 "--profile and --replay need the checks: leave out the paths, or name checks/"
             )
         return
-    runs = replayed(config) if options.replay else loaded(config)
-    config.stash[SUITE] = Suite(config, runs)
+    config.stash[ROSTER] = Roster(config, runs_for(config))
 
 
 def asks_to_list(config: pytest.Config) -> bool:
@@ -218,84 +150,6 @@ def checks_folder(config: pytest.Config) -> Path:
     return (config.rootpath / "checks").resolve()
 
 
-def loaded(config: pytest.Config) -> dict[str, ProfileRun]:
-    """The profiles named by ``--profile``; every bad one gets its line."""
-    names = config.option.profile
-    if not names:
-        known = ", ".join(sorted(one.stem for one in PROFILES.glob("*.toml"))) or "none yet"
-        raise pytest.UsageError(f"name a profile: pytest --profile=NAME (in profiles/: {known})")
-    providers = load_providers()
-    problems: list[str] = []
-    runs: dict[str, ProfileRun] = {}
-    try:
-        paths = find_profiles(names, PROFILES)
-    except ProfileError as problem:
-        raise pytest.UsageError(str(problem)) from None
-    for path in paths:
-        try:
-            profile = load_profile(path, providers)
-            check_codes(profile, path)
-            runs[profile.name] = run_for(config, profile)
-        except ProfileError as problem:
-            problems.append(str(problem))
-    if problems:
-        raise pytest.UsageError(*problems)
-    return runs
-
-
-def check_codes(profile: Profile, path: Path) -> None:
-    """Every code that the profile waives or weighs is one that can be found."""
-    for key, codes in (
-        ("severity", profile.severity),
-        ("waivers", [one.code for one in profile.waivers]),
-    ):
-        for code in codes:
-            if code not in entries():
-                raise ProfileError(str(path), key, f"code {code!r}", "a cause code that knowledge explains")
-
-
-def run_for(config: pytest.Config, profile: Profile) -> ProfileRun:
-    """The run of one profile, as the options want it."""
-    fault = config.option.fault
-    if fault and not profile.lab:
-        raise ProfileError(profile.name, "--fault", fault, "a profile with a lab, demo say")
-    if fault:
-        from smtp_preflight.lab import FAULTS  # only lab profiles need the servers
-
-        able = sorted(code for code, one in FAULTS.items() if profile.lab in one.provider)
-        if fault not in able:
-            raise ProfileError(profile.name, "--fault", fault, f"one of {', '.join(able)}")
-    until = Until(config.option.until) if config.option.until else profile.furthest
-    if list(Until).index(until) > list(Until).index(profile.furthest):
-        raise ProfileError(
-            profile.name, "--until", until, f"{profile.furthest} at most, as the profile is set up"
-        )
-    return ProfileRun(
-        profile,
-        until=until,
-        warnings_fail=config.option.warnings_fail,
-        retries=config.option.retry_transient,
-    )
-
-
-def replayed(config: pytest.Config) -> dict[str, ProfileRun]:
-    """The one profile of an old report."""
-    path = Path(config.option.replay)
-    try:
-        recording = read_recording(path)
-    except BadRecording as problem:
-        raise pytest.UsageError(str(problem)) from None
-    profile = recording.seen.profile
-    if config.option.profile not in ([], [profile.name]):
-        raise pytest.UsageError(
-            f"{path}: holds profile {profile.name}, not {', '.join(config.option.profile)}"
-        )
-    run = ProfileRun(
-        profile, until=recording.until, warnings_fail=config.option.warnings_fail, recording=recording
-    )
-    return {profile.name: run}
-
-
 # --- collection --------------------------------------------------------------------------------------------
 
 
@@ -310,6 +164,11 @@ def profile_of(item: pytest.Item) -> str:
     return str(item.callspec.params["profile"])
 
 
+def run_of(item: pytest.Item) -> ProfileRun:
+    """The run of the profile a check is about."""
+    return item.config.stash[ROSTER].runs[profile_of(item)]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every check, for every profile, and for everything the profile itself names."""
     if (
@@ -317,8 +176,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         or "profile" not in metafunc.fixturenames
     ):
         return
-    suite = metafunc.config.stash.get(SUITE, None)
-    runs = suite.runs if suite else {}  # none where only fixtures or markers are listed
+    roster = metafunc.config.stash.get(ROSTER, None)
+    runs = roster.runs if roster else {}  # none where only fixtures or markers are listed
     named = [name for name in SUBJECTS if name in metafunc.fixturenames]
     rows = [
         (name, *values)
@@ -344,22 +203,22 @@ def pytest_collection_modifyitems(
     Before all plugins, so that what `-k`, `-m` or `--lf` take away is known to be missing; and after them,
     for pytest itself groups by parameters, and `--ff` by what failed.
     """
-    suite = config.stash.get(SUITE, None)
-    if suite is None:
+    roster = config.stash.get(ROSTER, None)
+    if roster is None:
         return (yield)
     kept: list[pytest.Item] = []
     beyond: list[pytest.Item] = []
     for item in items:
         if is_check(item):
-            if profile_of(item) not in suite.runs:
+            if profile_of(item) not in roster.runs:
                 continue  # no profile names anything for it: pytest's own place-holder
             frame = _frame(item)
             item.stash[CHECK] = frame
             item.add_marker(str(frame.stage))
-            (kept if _wanted(suite.run_of(item), frame, config) else beyond).append(item)
+            (kept if _wanted(roster.runs[profile_of(item)], frame, config) else beyond).append(item)
         else:
             kept.append(item)
-    kept.sort(key=lambda item: _place(suite, item))
+    kept.sort(key=lambda item: _place(roster, item))
     items[:] = kept
     if beyond:
         config.hook.pytest_deselected(items=beyond)
@@ -368,14 +227,14 @@ def pytest_collection_modifyitems(
     items.sort(key=lambda item: places.get(item, -1))
 
 
-def _place(suite: Suite, item: pytest.Item) -> tuple[int, float]:
+def _place(roster: Roster, item: pytest.Item) -> tuple[int, float]:
     """By profile, then by stage; with implicit TLS the handshake comes before the greeting."""
     if CHECK not in item.stash:
         return -1, 0
     stage, name = item.stash[CHECK].stage, profile_of(item)
-    implicit = suite.runs[name].profile.smtp.tls == "implicit"
+    implicit = roster.runs[name].profile.smtp.tls == "implicit"
     place = Stage.GREETING.place - 0.5 if implicit and stage is Stage.TLS else stage.place
-    return list(suite.runs).index(name), place
+    return list(roster.runs).index(name), place
 
 
 def _frame(item: pytest.Item) -> CheckFrame:
@@ -392,7 +251,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     reporter = item.config.pluginmanager.get_plugin("terminalreporter")
     if CHECK not in item.stash or reporter is None or not reporter.isatty:
         return
-    run = item.config.stash[SUITE].run_of(item)
+    run = run_of(item)
     shown = False
     while run.waiting(PROGRESS_S):
         awaited = ", ".join(sorted({one.kind.__name__ for one in run.awaited}))
@@ -413,18 +272,18 @@ def _wanted(run: ProfileRun, frame: CheckFrame, config: pytest.Config) -> bool:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What is selected now is what will be asked."""
-    suite = session.config.stash.get(SUITE, None)
-    if suite is None:
+    roster = session.config.stash.get(ROSTER, None)
+    if roster is None:
         return
     whole = not session.config.getoption("lf", False) and not any("::" in arg for arg in session.config.args)
     folder = checks_folder(session.config)
     given = [(session.config.invocation_params.dir / arg).resolve() for arg in session.config.args]
     whole = whole and any(place == folder or place in folder.parents for place in given)
-    for run in suite.runs.values():
+    for run in roster.runs.values():
         run.whole = whole
     for item in session.items:
         if CHECK in item.stash:
-            frame, run = item.stash[CHECK], suite.run_of(item)
+            frame, run = item.stash[CHECK], roster.runs[profile_of(item)]
             run.selected[frame.id] = frame
             run.wants.extend(questions_of(item))
 
@@ -447,14 +306,14 @@ def questions_of(item: pytest.Item) -> Iterator[Callable[[Profile], Iterable[Que
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Ask about all profiles at once; a worker of xdist waits for a profile's first check instead."""
-    suite = session.config.stash.get(SUITE, None)
-    if suite is None or session.config.option.collectonly or not _runs_checks_itself(session.config):
+    roster = session.config.stash.get(ROSTER, None)
+    if roster is None or session.config.option.collectonly or not _runs_checks_itself(session.config):
         return
     if hasattr(session.config, "workerinput"):
         return
-    for run in suite.runs.values():
+    for run in roster.runs.values():
         if run.judged:
-            suite.start(run)
+            roster.start(run)
 
 
 def _runs_checks_itself(config: pytest.Config) -> bool:
@@ -465,8 +324,8 @@ def _runs_checks_itself(config: pytest.Config) -> bool:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep a profile in one worker, whatever ``--dist`` says."""
-    suite = config.stash.get(SUITE, None)
-    if suite is None:
+    roster = config.stash.get(ROSTER, None)
+    if roster is None:
         return None
     from smtp_preflight.spread import ProfileScheduling  # xdist is there whenever this hook is called
 
@@ -476,9 +335,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take over the last words of a worker; only JSON crosses processes."""
-    suite = node.config.stash.get(SUITE, None)
-    if suite is not None:
-        suite.last_words.update(json.loads(getattr(node, "workeroutput", {}).get("smtp_preflight", "{}")))
+    roster = node.config.stash.get(ROSTER, None)
+    if roster is not None:
+        roster.last_words.update(json.loads(getattr(node, "workeroutput", {}).get("smtp_preflight", "{}")))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -486,24 +345,24 @@ def pytest_handlecrashitem(crashitem: str, sched: Any) -> None:
     """A worker died and nobody asks again: an older run's report must not stand for this one."""
     from smtp_preflight.spread import profile_in  # xdist is there whenever this hook is called
 
-    suite = sched.config.stash.get(SUITE, None)
-    run = suite.runs.get(profile_in(crashitem)) if suite else None
+    roster = sched.config.stash.get(ROSTER, None)
+    run = roster.runs.get(profile_in(crashitem)) if roster else None
     if run is not None:
-        suite.report(run)
+        roster.report(run)
 
 
 @pytest.fixture(scope="session")
 def profile_run(request: pytest.FixtureRequest, profile: Profile) -> ProfileRun:
     """The run of the profile under judgement; its asking begins here where it has not yet."""
-    suite = request.config.stash[SUITE]
-    return suite.runs[profile.name]
+    roster = request.config.stash[ROSTER]
+    return roster.runs[profile.name]
 
 
 @pytest.fixture(scope="session")
 def profile(request: pytest.FixtureRequest) -> Profile:
     """The profile under judgement, as it was asked about."""
-    suite = request.config.stash[SUITE]
-    return suite.start(suite.runs[request.param]).profile
+    roster = request.config.stash[ROSTER]
+    return roster.start(roster.runs[request.param]).profile
 
 
 @pytest.fixture(scope="session")
@@ -550,14 +409,14 @@ def pytest_runtest_makereport(
     if CHECK in item.stash and call.when in ("setup", "call"):
         result = _judge(item, call, report)
         if result is not None:
-            run = item.config.stash[SUITE].run_of(item)
+            run = run_of(item)
             _show(report, run.record(result, call.duration), run, item)
     return report
 
 
 def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> CheckResult | None:
     """What became of the check; nothing where its set-up went well and it is still to be called."""
-    frame, run = item.stash[CHECK], item.config.stash[SUITE].run_of(item)
+    frame, run = item.stash[CHECK], run_of(item)
     raised = call.excinfo.value if call.excinfo else None
     if raised is None:
         if call.when == "setup":
@@ -631,30 +490,30 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the reports of every profile that was judged in this process."""
-    suite = session.config.stash.get(SUITE, None)
-    if suite is None or session.config.option.collectonly or not _runs_checks_itself(session.config):
+    roster = session.config.stash.get(ROSTER, None)
+    if roster is None or session.config.option.collectonly or not _runs_checks_itself(session.config):
         return
-    for run in suite.runs.values():
+    for run in roster.runs.values():
         if run.judged and run.started:
-            suite.report(run)
+            roster.report(run)
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["smtp_preflight"] = json.dumps(suite.last_words)
-    suite.stop()
+        session.config.workeroutput["smtp_preflight"] = json.dumps(roster.last_words)
+    roster.stop()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """When every worker has reported: the metrics of all profiles in one file."""
-    suite = config.stash.get(SUITE, None)
-    if suite is not None and suite.last_words and not hasattr(config, "workerinput"):
-        suite.write_metrics()
+    roster = config.stash.get(ROSTER, None)
+    if roster is not None and roster.last_words and not hasattr(config, "workerinput"):
+        roster.write_metrics()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Generator[None]:
     """The last thing on the screen: verdict, cause, remedy, and where the report is."""
     yield
-    suite = config.stash.get(SUITE, None)
-    for name, words in (suite.last_words if suite else {}).items():
+    roster = config.stash.get(ROSTER, None)
+    for name, words in (roster.last_words if roster else {}).items():
         terminalreporter.section(f"smtp-preflight: {name}")
         for line in words["summary"]:
             terminalreporter.line(line)

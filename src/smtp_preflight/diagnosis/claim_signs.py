@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-
 from collections.abc import Iterable, Mapping
 
 from smtp_preflight.model import AccessToken, Grant, Profile, Provider, Seen, TokenInfo
@@ -114,9 +113,9 @@ def _readable_signs(seen: Seen, token: AccessToken) -> dict[str, str]:
         found["permission"] = _permission(seen, token)
     if profile.expect.tid and token.claim("tid"):
         found["tid"] = _match(token.values("tid"), profile.expect.tid)
-    if token.claim("appid"):
+    if token.claim("appid") and profile.oauth.client_id:
         found["appid"] = _match(token.values("appid"), (profile.oauth.client_id,))
-    if not token.for_application and token.user:
+    if not token.for_application and token.user and profile.mailbox:
         found["user"] = _match(frozenset({token.user.lower()}), (profile.mailbox,))
     return found
 

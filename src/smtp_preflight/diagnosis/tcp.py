@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from smtp_preflight.diagnosis.follow_ups import internet_place, other_place
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import signs_of
-from smtp_preflight.model import Finding, Seen, Stage, TcpConnects
+from smtp_preflight.model import Finding, PortCheck, PortState, Profile, Seen, Stage, TcpConnects
 
 
 def why_not_connected(seen: Seen) -> Finding:
     """An address of the submission host, or all of them, cannot be connected to."""
     signs = signs_of(seen)
-    facts = {"seen": signs.facts.get("tcp_attempts", "nothing was tried")}
+    words = signs.facts.get("tcp_attempts", "nothing was tried")
+    facts = {"seen": words}
     if signs.at(Stage.TCP).get("some_connect") == "yes":
         failed = {one.address for each in seen.every(TcpConnects) for one in each.failed}
         return finding(seen, Stage.TCP, "some_connect", subject=",".join(sorted(failed)), facts=facts)
-    return finding(seen, Stage.TCP, facts=facts)
+    elsewhere = [str(one) for one in seen.every(PortCheck)]
+    words = "; ".join([words, *elsewhere])
+    return finding(seen, Stage.TCP, signs=_signs_of_ports(seen), facts={"seen": words, "tcp_attempts": words})
+
+
+def _signs_of_ports(seen: Seen) -> dict[str, str]:
+    """What other ports say: ``internet`` and ``other_port`` (open, closed), and ``port_known`` (yes, no)."""
+    places = {"internet": internet_place(seen.profile), "other_port": other_place(seen.profile)}
+    asked = {name: seen.get(PortCheck, place) for name, place in places.items()}
+    told = {
+        name: "open" if one.state is PortState.OPEN else "closed"
+        for name, one in asked.items()
+        if one is not None and one.state is not PortState.UNRESOLVED
+    }
+    return {**told, "port_known": "yes" if _is_known(seen.profile) else "no"} if told else {}
+
+
+def _is_known(profile: Profile) -> bool:
+    """The profile's port is one that the provider takes mail on."""
+    return profile.as_written.smtp.port in {one.port for one in profile.provider.endpoints}
 
 
 def remark_on_connect_time(seen: Seen, connects: TcpConnects) -> Finding | None:

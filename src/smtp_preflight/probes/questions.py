@@ -22,6 +22,8 @@ from smtp_preflight.model import (
     AuthExchange,
     DataExchange,
     Discovery,
+    DkimKeys,
+    DmarcWalk,
     DnsAnswer,
     DnsStatus,
     Ehlo,
@@ -30,8 +32,12 @@ from smtp_preflight.model import (
     GrantType,
     HttpExchange,
     Keys,
+    MailExchangers,
     MailFrom,
+    MtaSts,
+    NameServers,
     Observation,
+    PortCheck,
     Profile,
     Question,
     RcptTo,
@@ -40,15 +46,28 @@ from smtp_preflight.model import (
     SignatureCheck,
     SmtpGreeting,
     SmtpStep,
+    SpfTree,
     StartTls,
     SystemAddresses,
     TcpConnects,
     TlsFailure,
     TlsHandshake,
+    TlsReporting,
     TokenInfo,
+    trouble_in,
 )
 from smtp_preflight.oauth.http import Resolve
 from smtp_preflight.probes.dns import probe_addresses, probe_dns, resolver_for
+from smtp_preflight.probes.mail_domain import (
+    probe_dkim,
+    probe_dmarc,
+    probe_mail_exchangers,
+    probe_mta_sts,
+    probe_spf,
+    probe_tls_reporting,
+)
+from smtp_preflight.probes.name_servers import probe_name_servers
+from smtp_preflight.probes.port import probe_port
 from smtp_preflight.probes.secret import probe_secret
 from smtp_preflight.probes.smtp import (
     Dialogue,
@@ -207,6 +226,46 @@ async def _ask_tcp(asking: Asking, subject: str) -> TcpConnects:
     )
     asking.offer(streams)
     return connects
+
+
+async def _ask_port(asking: Asking, subject: str) -> PortCheck:
+    host, _, port = subject.rpartition(":")
+    return await probe_port(asking.profile, asking.resolver, host, int(port))
+
+
+# --- the domains that mail is sent from --------------------------------------------------------------------
+
+
+def _sender_domains(profile: Profile) -> tuple[str, ...]:
+    return profile.sender_domains
+
+
+async def _ask_mail_exchangers(asking: Asking, subject: str) -> MailExchangers:
+    return await probe_mail_exchangers(asking.resolver, subject, limit_s=asking.profile.limits.dns_s)
+
+
+async def _ask_spf(asking: Asking, subject: str) -> SpfTree:
+    include, limit_s = asking.profile.provider.spf_include, asking.profile.limits.dns_s
+    return await probe_spf(asking.resolver, subject, include, limit_s=limit_s)
+
+
+async def _ask_dkim(asking: Asking, subject: str) -> DkimKeys:
+    selectors, limit_s = asking.profile.provider.dkim_selectors, asking.profile.limits.dns_s
+    return await probe_dkim(asking.resolver, subject, selectors, limit_s=limit_s)
+
+
+async def _ask_dmarc(asking: Asking, subject: str) -> DmarcWalk:
+    return await probe_dmarc(asking.resolver, subject, limit_s=asking.profile.limits.dns_s)
+
+
+async def _ask_mta_sts(asking: Asking, subject: str) -> MtaSts:
+    return await probe_mta_sts(
+        asking.profile, asking.wallet, asking.resolver, subject, resolve=asking.resolve
+    )
+
+
+async def _ask_tls_reporting(asking: Asking, subject: str) -> TlsReporting:
+    return await probe_tls_reporting(asking.resolver, subject, limit_s=asking.profile.limits.dns_s)
 
 
 # --- the dialogue up to the second EHLO --------------------------------------------------------------------
@@ -396,6 +455,18 @@ ROWS: Mapping[type[Observation], Row] = {
             on_the_way=True,
         ),
         Row(
+            kind=NameServers,
+            ask=lambda asking, subject: probe_name_servers(asking.profile, subject),
+            subjects=_host,
+        ),
+        Row(kind=PortCheck, ask=_ask_port, subjects=lambda profile: ()),  # follow-ups only
+        Row(kind=MailExchangers, ask=_ask_mail_exchangers, subjects=_sender_domains),
+        Row(kind=SpfTree, ask=_ask_spf, subjects=_sender_domains),
+        Row(kind=DkimKeys, ask=_ask_dkim, subjects=_sender_domains),
+        Row(kind=DmarcWalk, ask=_ask_dmarc, subjects=_sender_domains),
+        Row(kind=MtaSts, ask=_ask_mta_sts, subjects=_sender_domains),
+        Row(kind=TlsReporting, ask=_ask_tls_reporting, subjects=_sender_domains),
+        Row(
             kind=SmtpGreeting,
             ask=lambda asking, subject: probe_greeting(asking.dialogue),
             needs=_needs_of_greeting,
@@ -538,6 +609,10 @@ def is_transient(answer: Observation) -> bool:
     match answer:
         case DnsAnswer(status=status):
             return status in (DnsStatus.SERVFAIL, DnsStatus.TIMEOUT)
+        case NameServers() | MailExchangers() | SpfTree() | DkimKeys() | DmarcWalk() | TlsReporting():
+            return bool(trouble_in(answer.answers))
+        case MtaSts(http=http):
+            return bool(trouble_in(answer.answers)) or (http is not None and _http_is_transient(http))
         case SystemAddresses(error=error):
             return error in ("EAI_AGAIN", "TIMEOUT", "SERVFAIL")
         case TcpConnects(attempts=attempts, connected=connected):
