@@ -12,22 +12,39 @@ from smtp_preflight.diagnosis.claim_signs import for_this_resource, permitted
 from smtp_preflight.diagnosis.claims import why_claim_differs
 from smtp_preflight.diagnosis.discovery import why_not_discovered
 from smtp_preflight.diagnosis.greeting import why_not_greeted
+from smtp_preflight.diagnosis.mail_domain import (
+    why_mail_refused,
+    why_mta_sts_unreadable,
+    why_no_dmarc,
+    why_no_mail_server,
+    why_no_mta_sts_policy,
+    why_no_single_spf,
+    why_spf_takes_too_long,
+    why_spf_unreadable,
+)
 from smtp_preflight.diagnosis.profile import why_secret_unavailable
 from smtp_preflight.diagnosis.signs import is_address
 from smtp_preflight.diagnosis.tls import why_no_handshake
+from smtp_preflight.diagnosis.tlsa import announces, comparable, tlsa_question
 from smtp_preflight.diagnosis.token import why_not_granted
 from smtp_preflight.evidence import Evidence, asks
 from smtp_preflight.model import (
+    MOST_SPF_LOOKUPS,
     AccessToken,
     AuthExchange,
     DataExchange,
     Discovery,
+    DkimKeys,
+    DmarcWalk,
     DnsAnswer,
     Ehlo,
     Grant,
     GrantType,
     Keys,
+    MailExchangers,
     MailFrom,
+    MtaSts,
+    NameServers,
     Profile,
     Published,
     RcptTo,
@@ -36,14 +53,24 @@ from smtp_preflight.model import (
     SignatureCheck,
     SignatureState,
     SmtpGreeting,
+    SpfTree,
     StartTls,
     SystemAddresses,
     TcpConnects,
     TlsHandshake,
+    TlsReporting,
     TokenInfo,
+    trouble_in,
 )
 from smtp_preflight.outcome import Blocked
-from smtp_preflight.probes.questions import AFTER_TLS, BEFORE_TLS, first_ehlo
+from smtp_preflight.probes.questions import (
+    AFTER_TLS,
+    BEFORE_TLS,
+    discovers,
+    first_ehlo,
+    keys_uri,
+    publishes_keys,
+)
 
 pytest_plugins = ["smtp_preflight.plugin"]
 
@@ -77,6 +104,169 @@ def resolved_here(system: SystemAddresses) -> SystemAddresses:
     if not system.by_system:
         pytest.skip("the profile names its own DNS servers")
     return system
+
+
+@pytest.fixture(scope="session")
+@asks(NameServers, lambda profile, _: (profile.smtp.host,) if len(profile.dns_servers) > 1 else ())
+def name_servers(evidence: Evidence, profile: Profile) -> NameServers:
+    """Each of the profile's name servers, where it lists several and at least two of them answered."""
+    if len(profile.dns_servers) < 2:
+        pytest.skip("the profile does not list several DNS servers")
+    asked = evidence[NameServers, profile.smtp.host]
+    if len(asked.settled) < 2:
+        pytest.skip("fewer than two of the DNS servers gave an answer")
+    return asked
+
+
+# --- the domains that mail is sent from --------------------------------------------------------------------
+#
+# Nothing here keeps mail from leaving. A name server in trouble says nothing of what a domain publishes: the
+# check is skipped then, for neither "missing" nor an error of the way to the mail server would be true.
+
+
+def settled(*answers: DnsAnswer) -> None:
+    """Skip where one of the questions got neither yes nor no."""
+    if told := trouble_in(answers):
+        pytest.skip(f"the name server did not answer for {told}")
+
+
+@pytest.fixture(scope="session")
+@asks(MailExchangers, lambda profile, parameters: (parameters["sender_domain"],))
+def mail_servers(evidence: Evidence, sender_domain: str) -> MailExchangers:
+    """Who takes the domain's mail."""
+    asked = evidence[MailExchangers, sender_domain]
+    settled(asked.mx)
+    return asked
+
+
+@pytest.fixture(scope="session")
+def named_servers(mail_servers: MailExchangers, seen: Seen) -> MailExchangers:
+    """The same, where there is an MX."""
+    if not mail_servers.names:
+        raise Blocked(why_no_mail_server(seen, mail_servers.domain), on_the_way=False)
+    return mail_servers
+
+
+@pytest.fixture(scope="session")
+def taking_servers(named_servers: MailExchangers, seen: Seen) -> MailExchangers:
+    """The same, where it names hosts."""
+    if named_servers.refuses_mail:
+        raise Blocked(why_mail_refused(seen, named_servers.domain), on_the_way=False)
+    return named_servers
+
+
+@pytest.fixture(scope="session")
+def looked_up_servers(taking_servers: MailExchangers) -> MailExchangers:
+    """The same, with what DNS says of each host."""
+    settled(*taking_servers.answers)
+    return taking_servers
+
+
+@pytest.fixture(scope="session")
+@asks(SpfTree, lambda profile, parameters: (parameters["sender_domain"],))
+def spf(evidence: Evidence, sender_domain: str) -> SpfTree:
+    """The domain's SPF record, and those it leads to."""
+    asked = evidence[SpfTree, sender_domain]
+    settled(asked.own.answer)
+    return asked
+
+
+@pytest.fixture(scope="session")
+def single_spf(spf: SpfTree, seen: Seen) -> SpfTree:
+    """The same, where there is exactly one and all that it leads to is known."""
+    if len(spf.own.texts) != 1:
+        raise Blocked(why_no_single_spf(seen, spf.domain), on_the_way=False)
+    settled(*spf.answers)
+    return spf
+
+
+@pytest.fixture(scope="session")
+def readable_spf(single_spf: SpfTree, seen: Seen) -> SpfTree:
+    """The same, where receivers can read all of it."""
+    if single_spf.problem:
+        raise Blocked(why_spf_unreadable(seen, single_spf.domain), on_the_way=False)
+    return single_spf
+
+
+@pytest.fixture(scope="session")
+def spf_of_senders(readable_spf: SpfTree, profile: Profile, seen: Seen) -> SpfTree:
+    """The same, where it can be known whether the provider is in it."""
+    if not profile.provider.spf_include:
+        pytest.skip("the preset does not say where the provider publishes its servers")
+    if readable_spf.lookups > MOST_SPF_LOOKUPS:
+        raise Blocked(why_spf_takes_too_long(seen, readable_spf.domain), on_the_way=False)
+    if readable_spf.by_macro:
+        pytest.skip("the SPF record is answered for each message anew")
+    return readable_spf
+
+
+@pytest.fixture(scope="session")
+@asks(DkimKeys, lambda profile, parameters: (parameters["sender_domain"],))
+def dkim(evidence: Evidence, profile: Profile, sender_domain: str) -> DkimKeys:
+    """The provider's keys for the domain; one that is found is enough, whatever became of the others."""
+    if not profile.provider.dkim_selectors:
+        pytest.skip("the preset does not say under which names the provider's keys are")
+    asked = evidence[DkimKeys, sender_domain]
+    settled(*(() if asked.published else asked.answers))
+    return asked
+
+
+@pytest.fixture(scope="session")
+@asks(DmarcWalk, lambda profile, parameters: (parameters["sender_domain"],))
+def dmarc(evidence: Evidence, sender_domain: str) -> DmarcWalk:
+    """The DMARC record that applies to the domain."""
+    asked = evidence[DmarcWalk, sender_domain]
+    settled(*asked.answers)
+    return asked
+
+
+@pytest.fixture(scope="session")
+def published_dmarc(dmarc: DmarcWalk, seen: Seen) -> DmarcWalk:
+    """The same, where there is one."""
+    if not dmarc.published:
+        raise Blocked(why_no_dmarc(seen, dmarc.domain), on_the_way=False)
+    return dmarc
+
+
+@pytest.fixture(scope="session")
+@asks(MtaSts, lambda profile, parameters: (parameters["sender_domain"],))
+def mta_sts(evidence: Evidence, sender_domain: str) -> MtaSts:
+    """The domain's announcement of MTA-STS; skipped where there is none."""
+    asked = evidence[MtaSts, sender_domain]
+    settled(*asked.answers)
+    if not asked.announced.meant:
+        pytest.skip("the domain does not announce MTA-STS")
+    return asked
+
+
+@pytest.fixture(scope="session")
+def announced_policy(mta_sts: MtaSts, seen: Seen) -> MtaSts:
+    """The same, where the announcement can be read."""
+    if not mta_sts.valid:
+        raise Blocked(why_mta_sts_unreadable(seen, mta_sts.domain), on_the_way=False)
+    return mta_sts
+
+
+@pytest.fixture(scope="session")
+def fetched_policy(announced_policy: MtaSts, seen: Seen) -> MtaSts:
+    """The same, where its policy came."""
+    if not announced_policy.fetched:
+        raise Blocked(why_no_mta_sts_policy(seen, announced_policy.domain), on_the_way=False)
+    return announced_policy
+
+
+@pytest.fixture(scope="session")
+@asks(TlsReporting, lambda profile, parameters: (parameters["sender_domain"],))
+def failure_reports(evidence: Evidence, sender_domain: str) -> TlsReporting:
+    """Where the domain wants to be told of failed TLS; skipped where it does not."""
+    asked = evidence[TlsReporting, sender_domain]
+    settled(*asked.answers)
+    if not asked.announced.meant:
+        pytest.skip("the domain does not ask for reports")
+    return asked
+
+
+# --- the connection ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +338,21 @@ def certificate(tls: TlsHandshake, seen: Seen) -> TlsHandshake:
 
 
 @pytest.fixture(scope="session")
+@asks(DnsAnswer, lambda profile, _: tlsa_question(profile))
+def tlsa(evidence: Evidence, profile: Profile, certificate: TlsHandshake) -> DnsAnswer:
+    """What DNS announces of the certificate, where it does and that can be held against what was shown."""
+    if is_address(profile.smtp.host):
+        pytest.skip("the host is given as an address")
+    announced = evidence[DnsAnswer, tlsa_question(profile)[0]]
+    settled(announced)
+    if not announced.records:
+        pytest.skip("DNS announces no certificate for this service")
+    if not announces(announced, certificate) and not comparable(announced):
+        pytest.skip("what DNS announces cannot be held against what was seen")
+    return announced
+
+
+@pytest.fixture(scope="session")
 @asks(Ehlo, AFTER_TLS)
 def ehlo_tls(evidence: Evidence) -> Ehlo:
     """The capabilities under verified TLS; the only ones that count (RFC 3207 section 4.2)."""
@@ -181,10 +386,10 @@ def readable_secret(secret_check: SecretCheck, seen: Seen) -> SecretCheck:
 
 
 @pytest.fixture(scope="session")
-@asks(Discovery)
+@asks(Discovery, lambda profile, _: ("",) if discovers(profile) else ())
 def metadata(evidence: Evidence, profile: Profile) -> Discovery:
     """The discovery document; skipped where the profile knows of none."""
-    if not (profile.oauth.discovery_uri or profile.oauth.issuer):
+    if not discovers(profile):
         pytest.skip("this provider publishes no metadata")
     return evidence[Discovery]
 
@@ -198,11 +403,14 @@ def readable_metadata(metadata: Discovery, seen: Seen) -> Discovery:
 
 
 @pytest.fixture(scope="session")
-@asks(Keys)
-def keys(evidence: Evidence, profile: Profile) -> Keys:
-    """The public signing keys; skipped where the provider has none to verify access tokens with."""
-    if not (profile.oauth.jwks_uri or profile.oauth.discovery_uri or profile.oauth.issuer):
+@asks(Keys, lambda profile, _: ("",) if publishes_keys(profile) else ())
+def keys(evidence: Evidence, profile: Profile, seen: Seen) -> Keys:
+    """The public signing keys; skipped where none are published, or on a foreign host."""
+    if not publishes_keys(profile):
         pytest.skip("this provider publishes no keys")
+    found = seen.get(Discovery)
+    if found and found.readable and not keys_uri(seen):
+        pytest.skip("the metadata name no keys on a host of the issuer")
     return evidence[Keys]
 
 
@@ -311,12 +519,20 @@ def user_token(token: AccessToken) -> AccessToken:
     return token
 
 
+def verifiable(profile: Profile) -> bool:
+    """Whether this provider publishes keys that are expected to verify an access token."""
+    return profile.provider.signed_tokens and publishes_keys(profile)
+
+
 @pytest.fixture(scope="session")
-@asks(SignatureCheck)
-def signature(token: AccessToken, evidence: Evidence, profile: Profile) -> SignatureCheck:
+@asks(SignatureCheck, lambda profile, _: ("",) if verifiable(profile) else ())
+def signature(token: AccessToken, evidence: Evidence, profile: Profile, seen: Seen) -> SignatureCheck:
     """Whether the published keys verify the token; skipped where they are not expected to."""
-    if not profile.provider.signed_tokens:
+    if not verifiable(profile):
         pytest.skip("this provider's tokens are not for clients to verify")
+    found = seen.get(Discovery)
+    if found and found.readable and not keys_uri(seen):
+        pytest.skip("the metadata name no keys on a host of the issuer")
     checked = evidence[SignatureCheck]
     if checked.state is SignatureState.NOT_CHECKED:
         pytest.skip("the token's signature is not made to be checked by others")

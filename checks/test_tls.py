@@ -16,7 +16,8 @@ from smtp_preflight.diagnosis.tls import (
     why_signature_weak,
     why_version_obsolete,
 )
-from smtp_preflight.model import Ehlo, Seen, Stage, TlsHandshake
+from smtp_preflight.diagnosis.tlsa import announces, why_not_announced
+from smtp_preflight.model import DnsAnswer, Ehlo, Seen, Stage, TlsHandshake
 from smtp_preflight.outcome import Explain, Remark
 
 STAGE = Stage.TLS
@@ -59,6 +60,13 @@ def test_key_is_strong(certificate: TlsHandshake, seen: Seen, explain: Explain) 
 def test_signature_is_strong(certificate: TlsHandshake, seen: Seen, explain: Explain) -> None:
     """The chain is not signed over MD5 or SHA-1."""
     assert certificate.signatures_strong, explain(why_signature_weak(seen))
+
+
+def test_certificate_is_the_one_announced(
+    tlsa: DnsAnswer, certificate: TlsHandshake, seen: Seen, explain: Explain
+) -> None:
+    """Where TLSA records announce a certificate or key, it is the one shown (RFC 6698 section 2.1)."""
+    assert announces(tlsa, certificate), explain(why_not_announced(seen))
 
 
 def test_ehlo_is_accepted_under_encryption(

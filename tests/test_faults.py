@@ -49,6 +49,12 @@ DEPENDENT: Mapping[Stage, tuple[list[Stage], list[Stage]]] = {
 # Why a check may not apply to a healthy demonstration.
 REASONS = {
     "the profile names its own DNS servers",
+    "the profile does not list several DNS servers",
+    "the domain does not announce MTA-STS",
+    "the domain does not ask for reports",
+    "DNS announces no certificate for this service",
+    "the preset does not say under which names the provider's keys are",
+    "the preset does not say where the provider publishes its servers",
     "no ipv6 address is published",
     "this grant has no refresh token",
     "this provider does not issue a new refresh token each time",

@@ -21,6 +21,13 @@ from typing import Any
 import pytest
 import trustme
 
+from smtp_preflight.lab.faults import Conditions
+from smtp_preflight.lab.names import NameServer, records_for
+from smtp_preflight.lab.tokens import Mint
+from smtp_preflight.lab.wording import PLAIN
+from smtp_preflight.lab.world import World
+from smtp_preflight.profile import load_profile, load_providers
+
 PAUSE_S = 0.2  # between two bytes that drip; every limit is longer
 SUBMISSION = ["auth", "mail_from", "rcpt_to"]
 REPORTS = {"report.html", "report.json", "junit.xml", "summary.md"}
@@ -62,6 +69,36 @@ class Server:
         self.asked.set()
         with contextlib.suppress(OSError), connection:  # the client has gone
             self._serve(connection)
+
+
+class Names:
+    """A name server on loopback, so that no question leaves this machine; it knows the profile's domain."""
+
+    def __init__(self) -> None:
+        world = World(conditions=Conditions(), wording=PLAIN, mint=Mint(), client_secret="")
+        self._key = world.mint.public_key()
+        self._known = NameServer(world)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    def know(self, profile: Path) -> None:
+        """Publish what a healthy domain does."""
+        written = load_profile(profile, load_providers())
+        self._known.records = records_for(written, self._key, dkim_by_alias=False)
+
+    def stop(self) -> None:
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # stopped
+            while True:
+                query, client = self._socket.recvfrom(4096)
+                self._socket.sendto(self._known.answer(query), client)
 
 
 def line_of(connection: socket.socket) -> bytes:
@@ -169,11 +206,14 @@ mailbox  = "alerts@contoso.com"
 host = "127.0.0.1"
 port = {mail}
 
+[dns]
+servers = ["127.0.0.1:{names}"]
+
 [tls]
 ca_file = "ca.pem"
 
 [oauth]
-token_endpoint = "https://127.0.0.1:{web}/token"
+{endpoint} = "https://127.0.0.1:{web}/token"
 client_id      = "smtp-client"
 client_secret  = {{ env = "HOSTILE_CLIENT_SECRET" }}
 grant          = "client_credentials"
@@ -190,13 +230,20 @@ class House:
     def __init__(self, folder: Path) -> None:
         self.environment = {"HOSTILE_CLIENT_SECRET": "a-secret-of-some-length"}
         self.servers: list[Server] = []
+        self.names = Names()
         self._folder = folder
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1").configure_cert(self.context)
 
-    def profile(self, mail: Serve | None = None, web: Serve | None = None, **limits: float) -> str:
+    def profile(
+        self,
+        mail: Serve | None = None,
+        web: Serve | None = None,
+        endpoint: str = "token_endpoint",
+        **limits: float,
+    ) -> str:
         """Start both, healthy where nothing is said, and write the profile; return its option."""
         mail_server = Server(mail or Mail(self.context))
         web_server = Server(web or Web(self.context, http(GRANTED.encode())))
@@ -204,10 +251,13 @@ class House:
         text = PROFILE.format(
             mail=mail_server.port,
             web=web_server.port,
+            names=self.names.port,
+            endpoint=endpoint,
             limits="\n".join(f"{name} = {value}" for name, value in (LIMITS | limits).items()),
         )
         path = self._folder / "hostile.toml"
         path.write_text(text, encoding="utf-8")
+        self.names.know(path)
         return f"--profile={path}"
 
 
@@ -215,6 +265,7 @@ class House:
 def house(tmp_path: Path) -> Iterator[House]:
     made = House(tmp_path)
     yield made
+    made.names.stop()
     for server in made.servers:
         server.stop()
 
@@ -308,6 +359,28 @@ def test_a_token_endpoint_that_drips_its_handshake(house: House, run_suite: Any)
     """It cannot be reached, which is what the report says."""
     done = run_suite(house.profile(web=drips(RECORD)), environment=house.environment)
     assert red(done)[:2] == (1, ["token_endpoint_unreachable"])
+
+
+METADATA = {
+    "nothing": (lambda _: None, "discovery_unreachable"),
+    "a web page": (http(b"<html>"), "discovery_invalid"),
+    "a token endpoint elsewhere": (
+        http(b'{"issuer": "https://127.0.0.1/token", "token_endpoint": "https://contoso.example/"}'),
+        "discovery_invalid",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", METADATA)
+def test_without_metadata_no_token_is_asked_for(what: str, house: House, run_suite: Any) -> None:
+    """Where the endpoint is left to them: one red line, at the first check that it prevents."""
+    answer, code = METADATA[what]
+    option = house.profile(web=Web(house.context, answer), endpoint="issuer")
+    done = run_suite(option, environment=house.environment)
+    assert red(done)[:2] == (1, [code])
+    outcomes = {one["stage"]: one["outcome"] for one in done.report("hostile")["checks"]}
+    assert {outcomes[stage] for stage in SUBMISSION} == {"blocked"}
+    assert not done.having("error", "hostile")
 
 
 # --- the run's own end -------------------------------------------------------------------------------------

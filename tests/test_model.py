@@ -638,3 +638,25 @@ def test_short_says_what_was_cut() -> None:
     assert short("a\n b\t c") == "a b c"
     assert short("x" * 305) == "x" * 300 + "… (5 more characters)"
     assert short(OSError(13, "no")) == "[Errno 13] no"
+
+
+@pytest.mark.parametrize(
+    ("published", "elsewhere", "agree"),
+    [
+        (["52.97.1.1", "52.97.1.2"], ["52.97.1.2", "52.97.1.9"], True),
+        (["52.97.1.1"], ["40.101.7.7"], True),  # another part of a large provider's addresses
+        (["52.97.1.1"], ["10.0.0.5"], False),  # split DNS, a hosts file
+        (["10.0.0.5"], ["52.97.1.1"], False),
+        ([], ["52.97.1.1"], False),
+        (["52.97.1.1"], [], False),
+    ],
+)
+def test_two_resolvers_agree_unless_one_shows_another_network(
+    published: list[str], elsewhere: list[str], agree: bool
+) -> None:
+    """A provider answers each query with other addresses of its own, which is no contradiction."""
+    status = DnsStatus.ANSWER if published else DnsStatus.NODATA
+    found = Published(
+        replace(dns_answer(status), records=tuple(published)), dns_answer(DnsStatus.NODATA)
+    )
+    assert found.agrees_with(tuple(elsewhere)) is agree

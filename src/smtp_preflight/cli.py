@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
+import datetime as dt
 import difflib
 import importlib.util
 import itertools
 import json
+import os
+import re
 import shlex
 import signal
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
-
-import pytest
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from smtp_preflight import __version__
+from smtp_preflight.diagnosis.cases import causes_of_case
+from smtp_preflight.diagnosis.excerpts import excerpt_of, looks_like_token, marks_in
+from smtp_preflight.diagnosis.withheld import without_credentials
 from smtp_preflight.knowledge import entries
-from smtp_preflight.model import Profile, short
-from smtp_preflight.profile import load_profile, load_providers, settings_of
+from smtp_preflight.model import Endpoint, GrantType, Profile, Stage, short
+from smtp_preflight.profile import ProfileError, find_profiles, load_profile, load_providers, settings_of
+from smtp_preflight.reporting.explanation import cause_lines, entry_lines
 from smtp_preflight.reporting.inert import printable
-from smtp_preflight.reporting.terminal import WIDTH
-from smtp_preflight.reporting.wording import WHO
 from smtp_preflight.secrets import Secret
 
-USAGE_ERROR = int(pytest.ExitCode.USAGE_ERROR)
+USAGE_ERROR = 4  # pytest.ExitCode.USAGE_ERROR
 
 LAB_PROFILES = {  # who signs up at a lab of each provider
     "microsoft365": "demo.toml",
@@ -41,13 +44,21 @@ LAB_PROFILES = {  # who signs up at a lab of each provider
 NOT_IN_A_FILE = ("lab", "written.", "limits.", "oauth.discovery_uri", "oauth.token_info_uri")
 LOOK_EVERY_S = 0.2
 
+MOST_PASTED = 1024 * 1024
+MOST_OF_A_CASE = 1024 * 1024
+TOKEN_PREFIX = 6  # characters of an opaque token that say whose and of which kind it is, and no more
+
 T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status, or raises SystemExit for help and wrong usage."""
     args = _parser().parse_args(argv)
-    return int(args.run(args))
+    try:
+        return int(args.run(args))
+    except BrokenPipeError:  # whoever read this has had enough; nothing is to be said at the end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 # --- checking ----------------------------------------------------------------------------------------------
@@ -65,6 +76,8 @@ def replay(args: argparse.Namespace) -> int:
 
 def _pytest(*arguments: str) -> int:
     """Call pytest on the suite, with the suite's own settings; whatever stands in this folder has no say."""
+    import pytest  # slow to load, and needed here only
+
     root = suite_root()
     settings = ("-p", "smtp_preflight.plugin", "-c", str(root / "pyproject.toml"), f"--rootdir={root}")
     # pytest would remember failures beside its settings, where an installed package is not to be written to.
@@ -164,42 +177,146 @@ def _as_they_come(log: Sequence[T]) -> Iterator[T]:
 
 
 def explain(args: argparse.Namespace) -> int:
-    """Print what is known of a cause."""
-    if args.code not in entries():
-        near = difflib.get_close_matches(args.code, entries(), n=3, cutoff=0.4)
-        found = f"; nearest: {', '.join(near)}" if near else ", and none is near"
-        return _refuse(f"explain: unknown code {printable(short(args.code, 60))}{found}")
-    for line in explanation_lines(args.code):
+    """Explain a code, a number, a token, a reply or a whole transcript; or cases, one a line."""
+    try:
+        told = _told_by(args)
+        if args.json:
+            return _explain_lines()
+        text = " ".join(args.text) or _pasted(sys.stdin)
+    except (ProfileError, OSError) as problem:
+        return _refuse(f"explain: {printable(str(problem))}")
+    if not text.strip():
+        return _refuse("explain: nothing to explain: give a CODE, a TEXT, or standard input")
+    if text in entries():
+        lines = explanation_lines(text)
+    elif _is_no_text(text):
+        return _refuse(f"explain: {_unknown(text)}")
+    else:
+        lines = _answer_lines(text, told)
+    for line in lines:
         _say(line)
     return 0
 
 
 def explanation_lines(code: str) -> Iterator[str]:
     """The entry of a known code; what only a run could fill in stays ``<name>``."""
-    entry = entries()[code]
-    yield from _wrapped(f"{code}: {entry.filled(entry.title, {})}")
-    yield ""
-    yield from _wrapped(entry.filled(entry.meaning, {}))
-    yield ""
-    yield f"Who can act: {WHO[entry.who]}"
-    for number, step in enumerate(entry.remedy, 1):
-        yield from _wrapped(entry.filled(step, {}), first=f"{number}. ")
-    yield ""
-    yield "References:"
-    yield from (f"- {one}" for one in entry.references)
+    return entry_lines(entries()[code], {})
 
 
-def _wrapped(text: str, first: str = "") -> Iterable[str]:
-    """Lines of a paragraph; nothing that is to be copied is cut."""
-    rest = " " * len(first)
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _unknown(code: str) -> str:
+    near = difflib.get_close_matches(code, entries(), n=3, cutoff=0.4)
+    found = f"; nearest: {', '.join(near)}" if near else ", and none is near"
+    return f"unknown code {printable(short(code, 60))}{found}"
+
+
+def _is_no_text(text: str) -> bool:
+    """One word that is neither a number nor anything a server or a program says."""
+    word = text.strip()
+    return bool(re.fullmatch(r"[^\s\d:={}]{1,60}|\W{1,5}\[?\S{0,20}", word)) and not excerpt_of(word).told
+
+
+def _told_by(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options say of provider, stage, grant and set-up, in the form of a case."""
+    told: dict[str, Any] = {"context": {}}
+    if args.profile:
+        (path,) = find_profiles([args.profile], Path("profiles"))
+        told |= case_of_profile(load_profile(path, load_providers()))
+    named = {"provider": args.provider, "stage": args.stage, "grant": args.grant}
+    return told | {key: value for key, value in named.items() if value}
+
+
+def case_of_profile(profile: Profile) -> dict[str, Any]:
+    """What a profile says of a set-up, in the form of a case."""
+    return {
+        "provider": profile.provider.name,
+        "grant": str(profile.oauth.grant),
+        "context": {
+            "server": str(Endpoint(profile.smtp.host, profile.smtp.port)),
+            "tls_mode": profile.smtp.tls,
+            "sasl_user": profile.mailbox,
+            "scope": " ".join(profile.oauth.scope),
+            "token_endpoint": profile.oauth.token_endpoint,
+            "client_id": profile.oauth.client_id,
+        },
+    }
+
+
+def _answer_lines(text: str, told: Mapping[str, Any]) -> Iterator[str]:
+    """A token or a text: what of it was judged, and what that means."""
+    case = dict(told)
+    if looks_like_token(text):
+        case["observed"], quote, marks = _token_case(text)
+    else:
+        found = excerpt_of(text)
+        quote, marks = without_credentials("\n".join(found.quote)), marks_in(text)
+        case["observed"] = found.observed
+        case["stage"] = told.get("stage") or found.stage
+        case["context"] = {**found.context, **told["context"]}
+    return cause_lines(causes_of_case(case, load_providers()), quote, marks)
+
+
+def _token_case(text: str) -> tuple[dict[str, Any], str, dict[str, str]]:
+    """The claims of a pasted token, or how one begins that cannot be read; nothing of it is shown."""
+    from smtp_preflight.oauth.tokens import read_token  # its libraries are slow to load, and rarely needed
+
+    now = dt.datetime.now(dt.UTC)
+    token = read_token(Secret(text.strip(), "stdin"), observed_at=now, clean=str)
+    shown = f"a token of {token.length} characters"
+    if token.opaque or token.problem:
+        prefix = text.strip()[:TOKEN_PREFIX]
+        return {"claims": {"opaque": True, "prefix": prefix, "dots": text.count(".")}}, f"{shown}, opaque", {}
+    claims = dict(token.claims) | dict.fromkeys(token.other_claims, True)
+    for name in ("exp", "nbf", "iat"):
+        if (at := token.time(name)) is not None:
+            claims[f"{name}_in_seconds"] = (at - now).total_seconds()
+    told = {name: " ".join(sorted(token.values(name))) for name in ("aud", "scp", "roles", "tid", "appid")}
+    told |= {
+        "user": token.user,
+        "expires": f"{token.expires_at:%Y-%m-%d %H:%M:%S} UTC" if token.expires_at else "",
+    }
+    return {"claims": claims}, shown, {name: value for name, value in told.items() if value}
+
+
+def _explain_lines() -> int:
+    """One case a line in, its causes a line out; a line that is none is told of, the others are answered."""
+    presets, status = load_providers(), 0
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        if not line.strip():
+            continue
+        try:
+            case = _case_of(line)
+        except ValueError as problem:
+            status = _refuse(f"explain: line {number}: {printable(str(problem))}")
+            continue
+        causes = [
+            {"code": one.code, "certainty": str(one.certainty)} for one in causes_of_case(case, presets)
+        ]
+        _say(json.dumps({"id": case.get("id"), "causes": causes}))
+    return status
+
+
+def _case_of(line: bytes) -> dict[str, Any]:
+    """The case on a line; ValueError says what it is instead, and nothing of what it holds."""
+    if len(line) > MOST_OF_A_CASE:
+        raise ValueError(f"longer than {MOST_OF_A_CASE} bytes")
+    try:
+        case = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+    if not isinstance(case, dict) or not isinstance(case.get("observed"), dict):
+        raise ValueError("found no JSON object with an object 'observed'")
+    return case
+
+
+def _pasted(stream: TextIO) -> str:
+    """Standard input, bounded; nothing where somebody sits at it, who has not been asked for anything."""
+    if stream is None or stream.isatty():
+        return ""
+    content = stream.buffer.read(MOST_PASTED)
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return content.decode(encoding, "replace")
 
 
 # --- the command line --------------------------------------------------------------------------------------
@@ -233,8 +350,23 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--provider", choices=LAB_PROFILES, default="microsoft365")
     command.add_argument("--fault", metavar="CODE", help="break one thing; see `smtp-preflight faults`")
 
-    command = _command(commands, "explain", explain, "say what a cause means, who can act, and what to do")
-    command.add_argument("code", metavar="CODE")
+    command = _command(commands, "explain", explain, "say what a failure means, who can act, and what to do")
+    command.add_argument(
+        "text",
+        nargs="*",
+        metavar="TEXT_OR_CODE",
+        help="a cause's CODE, an AADSTS number, a server's reply; without it, standard input: a transcript, "
+        "a bounce, an answer in JSON, an access token",
+    )
+    command.add_argument("--provider", choices=(*load_providers(), "other", "any"), metavar="NAME")
+    command.add_argument("--stage", choices=tuple(Stage), metavar="STAGE")
+    command.add_argument("--grant", choices=(*GrantType, "ropc"), metavar="GRANT")
+    command.add_argument("--profile", metavar="NAME_OR_PATH", help="the set-up it happened in")
+    command.add_argument(
+        "--json",
+        action="store_true",
+        help="cases on standard input, their causes on standard output, each a line",
+    )
     return parser
 
 

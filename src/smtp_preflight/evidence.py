@@ -44,6 +44,7 @@ from smtp_preflight.model import (
     Profile,
     Question,
     RcptTo,
+    SecretCheck,
     Seen,
     SignatureCheck,
     SmtpGreeting,
@@ -92,6 +93,12 @@ def _granted(seen: Seen) -> bool:
     return grant is not None and grant.granted
 
 
+def _why_no_token_request(seen: Seen) -> Finding:
+    """A secret is missing, or the endpoint was left to metadata that name none to be trusted."""
+    there = all(one.resolved for one in seen.every(SecretCheck))
+    return why_not_discovered(seen) if there else why_any_secret_unavailable(seen)
+
+
 def _bearer_offered(seen: Seen) -> bool:
     ehlo = seen.get(Ehlo, AFTER_TLS)
     return ehlo is not None and bool(ehlo.bearer_for(seen.profile.smtp.mechanism))
@@ -110,7 +117,7 @@ WHY_NOT_ASKED: Mapping[type[Observation], Callable[[Seen], Finding]] = {
     StartTls: _why_no_starttls,
     TlsHandshake: lambda seen: why_no_tls_begun(seen) if seen.get(StartTls) else why_not_connected(seen),
     Keys: why_not_discovered,
-    Grant: why_any_secret_unavailable,
+    Grant: _why_no_token_request,
     SignatureCheck: lambda seen: why_no_keys(seen) if _granted(seen) else why_not_granted(seen),
     TokenInfo: why_not_granted,
     AuthExchange: lambda seen: why_not_granted(seen) if _bearer_offered(seen) else _why_no_mechanism(seen),
@@ -262,7 +269,7 @@ class Recorder:
             await self._ask(closure(self._questions, self.profile))
 
     def _to_be_asked_again(self) -> set[Question]:
-        """What failed for the moment, and what was answered by it.
+        """What failed for the moment.
 
         A step of the SMTP dialogue needs its connection from the start, so all of them are asked anew; not
         once a byte of the message has left, nor for one family of addresses where the other connects.
@@ -270,7 +277,6 @@ class Recorder:
         again = {question for question, answer in self._answers.items() if is_transient(answer)}
         if any(isinstance(one, TcpConnects) and one.connected for one in self._answers.values()):
             again = {question for question in again if question.kind is not TcpConnects}
-        again |= {one for one in self._answers if again.intersection(needs_of(one, self.profile))}
         dialogue = {question for question in self._answers if question.kind in DIALOGUE}
         if self._message_left():
             return again - dialogue

@@ -41,7 +41,7 @@ class Ledger:
         self._warnings_fail = warnings_fail
         self._findings: dict[str, ReportedFinding] = {}
         self._red: set[str] = set()
-        self._confirmed: dict[Stage, ReportedFinding] = {}  # red predictions, by the stage that decides them
+        self._confirmed: dict[str, ReportedFinding] = {}  # red predictions, by the stage that decides them
 
     @property
     def findings(self) -> tuple[ReportedFinding, ...]:
@@ -61,8 +61,8 @@ class Ledger:
 
     def fails(self, check: CheckFrame, finding: Finding) -> CheckResult:
         """The expectation does not hold, and this is why."""
-        if finding.code == "unexplained" and check.stage in self._confirmed:
-            return self._blocked(check, self._confirmed[check.stage])
+        if (predicted := self._prediction_of(finding)) is not None:
+            return self._blocked(check, predicted)
         told = self._reported(check, finding)
         known = self._findings.get(told.id)
         turns_red = told.severity is Severity.ERROR and not told.waived and told.id not in self._red
@@ -77,6 +77,8 @@ class Ledger:
 
     def blocked(self, check: CheckFrame, finding: Finding, *, on_the_way: bool) -> CheckResult:
         """What the check needs could not be asked; red only where nothing else is red for it."""
+        if (predicted := self._prediction_of(finding)) is not None:
+            return self._blocked(check, predicted)
         told = self._reported(check, finding)
         if told.id in self._red:
             return self._blocked(check, self._findings[told.id])
@@ -93,6 +95,10 @@ class Ledger:
     def broken(self, check: CheckFrame, reason: str) -> CheckResult:
         """The check itself broke; that is our fault and says nothing of the mail."""
         return self._result(check, Outcome.ERROR, reason=reason)
+
+    def _prediction_of(self, finding: Finding) -> ReportedFinding | None:
+        """The red prediction that accounts for a refusal in which nothing else can be recognised."""
+        return self._confirmed.get(finding.subject) if finding.code == "unexplained" else None
 
     def _colour(self, told: ReportedFinding) -> Outcome:
         if told.severity is Severity.NOTICE:

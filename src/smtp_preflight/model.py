@@ -471,6 +471,11 @@ class SystemAddresses(Observation):
     by_system: bool = True
 
 
+def _is_public(address: str) -> bool:
+    """An address that anybody on the internet may have been given (RFC 6890)."""
+    return ipaddress.ip_address(address).is_global
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What DNS publishes for the submission host: its A and its AAAA answer."""
@@ -490,6 +495,17 @@ class Published:
         if DnsStatus.ANSWER in told:
             return DnsStatus.ANSWER
         return next((one for one in told if one not in (DnsStatus.NODATA, DnsStatus.NXDOMAIN)), self.a.status)
+
+    def agrees_with(self, addresses: tuple[str, ...]) -> bool:
+        """Whether another resolver may have had the same source.
+
+        Large providers answer every query with another part of their addresses. So different public ones are
+        no contradiction; a private address beside public ones is.
+        """
+        if not addresses or not self.addresses:
+            return False
+        shared = bool(set(addresses) & set(self.addresses))
+        return shared or all(map(_is_public, (*addresses, *self.addresses)))
 
     @property
     def took_s(self) -> float:
@@ -910,19 +926,20 @@ class AccessToken:
     @property
     def is_id_token(self) -> bool:
         """It says who somebody is rather than what may be done (OpenID Connect Core section 2)."""
-        return "scp" not in self.claims and bool({"nonce", "at_hash"} & set(self.other_claims))
+        return not {"scp", "scope"} & set(self.claims) and "at_hash" in self.other_claims
 
     @property
     def permissions(self) -> frozenset[str]:
-        """What ``scp`` and ``roles`` allow."""
-        said = (self.claims.get(name) for name in ("scp", "roles"))
+        """What ``scp``, ``scope`` (RFC 9068 section 2.2.3) and ``roles`` allow."""
+        said = (self.claims.get(name) for name in ("scp", "scope", "roles"))
         texts = (" ".join(map(str, one)) if isinstance(one, (list, tuple)) else one for one in said)
         return frozenset(word for text in texts if isinstance(text, str) for word in text.split())
 
     @property
     def for_application(self) -> bool:
-        """Issued to the application itself, not to it on behalf of a user."""
-        return self.claims.get("idtyp") == "app" or "scp" not in self.claims
+        """Issued to the application itself: it says so, or names neither a user nor what one has granted."""
+        on_behalf = bool({"scp", "scope"} & set(self.claims)) or bool(self.user)
+        return self.claims.get("idtyp") == "app" or not on_behalf
 
     def time(self, name: str) -> dt.datetime | None:
         """A NumericDate claim (RFC 7519 section 2) as UTC, or nothing where it is absent or no such thing."""
@@ -1604,6 +1621,7 @@ class Run:
     duration_s: float
     until: Until
     verdict: Verdict
+    complete: bool  # every check that the profile's set-up calls for was judged
     proven: Stage | None
     not_asked: tuple[Stage, ...]
     settings: Mapping[str, Setting]

@@ -147,7 +147,10 @@ def _run_for(config: pytest.Config, profile: Profile) -> ProfileRun:
 
 
 def _replayed(config: pytest.Config) -> dict[str, ProfileRun]:
-    """The one profile of an old report."""
+    """The one profile of an old report; what it was asked cannot be chosen again."""
+    for option in ("until", "fault"):
+        if config.getoption(option):
+            raise pytest.UsageError(f"--replay judges what was asked then: leave out --{option}")
     path = Path(config.option.replay)
     try:
         recording = read_recording(path)

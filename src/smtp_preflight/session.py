@@ -67,6 +67,7 @@ class Recording:
     until: Until
     duration_s: float
     selected: frozenset[str]
+    complete: bool
     environment: Mapping[str, str] = field(default_factory=dict)  # of the machine that asked
 
 
@@ -176,6 +177,7 @@ class ProfileRun:
             duration_s=recording.duration_s if recording else _duration(seen),
             until=self.until,
             verdict=verdict,
+            complete=complete,
             proven=self._proven(ledger),
             not_asked=self._not_asked(),
             settings=settings_of(self.profile),
@@ -203,6 +205,8 @@ class ProfileRun:
 
     def _complete(self, seen: Seen) -> bool:
         judged = {one.id for one in self._results if one.outcome is not Outcome.ERROR}
+        if self.recording is not None:
+            return self.recording.complete and self.recording.selected <= judged
         return self.whole and not seen.cut_short and set(self.called_for) <= judged
 
     def _verdict(self, ledger: Ledger, complete: bool) -> Verdict:
@@ -217,16 +221,17 @@ class ProfileRun:
     def _proven(self, ledger: Ledger) -> Stage | None:
         """The last stage on the message's way of which everything judged holds, without a gap before it.
 
-        What does not apply is no gap, nor is what a mere warning keeps from being asked.
+        What does not apply is no gap, nor is a mere warning, red though ``--warnings-fail`` may show it.
         """
         red = {one.id for one in ledger.findings if one.severity is Severity.ERROR and not one.waived}
+        shown = {one.check for one in ledger.findings if one.id in red}
         reached: Stage | None = None
         for stage in MESSAGE_WAY:
             here = [one for one in self._results if one.stage is stage]
             outcomes = {one.outcome for one in here}
-            if outcomes & {Outcome.FAILED, Outcome.ERROR} or any(one.blocked_by in red for one in here):
+            if Outcome.ERROR in outcomes or any(one.blocked_by in red or one.id in shown for one in here):
                 break
-            if outcomes & {Outcome.PASSED, Outcome.WARNED}:
+            if outcomes & {Outcome.PASSED, Outcome.WARNED, Outcome.FAILED}:
                 reached = stage
             elif not here and stage in self.called_for.values():
                 break
@@ -264,6 +269,7 @@ def read_recording(path: Path) -> Recording:
             until=Until(report["until"]),
             duration_s=float(report["duration_s"]),
             selected=frozenset(report["selected"]),
+            complete=bool(report["complete"]),
             environment={str(key): str(value) for key, value in report["environment"].items()},
         )
     except OSError as problem:

@@ -124,7 +124,7 @@ def _permission(seen: Seen, token: AccessToken) -> str:
     if permitted(seen, token):
         return "present"
     by_rbac = token.for_application and seen.profile.oauth.app_permission == "rbac"
-    return "rbac" if by_rbac and not token.claims.get("roles") else "missing"
+    return "rbac" if by_rbac else "missing"
 
 
 def _expired(token: AccessToken) -> str:

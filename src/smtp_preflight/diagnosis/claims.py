@@ -72,9 +72,11 @@ def begins_and_ends_around(token: AccessToken) -> bool:
 def remark_on_lifetime(seen: Seen, token: AccessToken) -> Finding | None:
     """Little of the token's life is left for what comes next."""
     least = dt.timedelta(seconds=seen.profile.thresholds.token_life_s)
-    if token.expires_at is None or token.expires_at - token.observed_at >= least:
+    if token.expires_at is None:
         return None
-    left = (token.expires_at - token.observed_at).total_seconds()
+    left = max((token.expires_at - token.observed_at).total_seconds(), token.expires_in_s or 0)
+    if left >= least.total_seconds():
+        return None
     words = f"{left:.0f} s left, {least.total_seconds():.0f} s are wanted"
     return finding(seen, Stage.CLAIMS, "token_life", signs={"token_life": "short"}, facts={"seen": words})
 

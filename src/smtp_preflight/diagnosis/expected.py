@@ -22,12 +22,12 @@ def issuer_as_expected(profile: Profile, found: Discovery) -> bool:
 
 
 def endpoints_as_expected(profile: Profile, found: Discovery) -> bool:
-    """The token endpoint that is published is on the host of the one in use."""
+    """The published token endpoint is https, on the host of the issuer, of the one in use, or a preset's."""
     published = urlsplit(found.metadata.get("token_endpoint", ""))
-    wanted = urlsplit(profile.oauth.token_endpoint)
-    return published.scheme == "https" and (not wanted.hostname or published.hostname in _hosts(profile))
+    return published.scheme == "https" and published.hostname in _hosts(profile)
 
 
 def _hosts(profile: Profile) -> frozenset[str | None]:
-    own = (urlsplit(one).hostname for one in (profile.oauth.issuer, profile.oauth.token_endpoint))
+    oauth = profile.oauth
+    own = (urlsplit(one).hostname for one in (oauth.issuer or oauth.discovery_uri, oauth.token_endpoint))
     return frozenset((*own, *profile.provider.issuer_hosts)) - {None}

@@ -16,6 +16,7 @@ from smtp_preflight.model import GrantType, Profile, SecretCheck
 
 OPENID = frozenset({"offline_access", "openid", "profile", "email"})
 SEVERAL_TENANTS = frozenset({"common", "organizations", "consumers"})
+PERSONAL_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"  # the id behind "consumers"
 MICROSOFT = "microsoft365"
 PERSONAL = "outlook_personal"
 GOOGLE_MAIL = "https://mail.google.com/"
@@ -30,6 +31,8 @@ CLOUDS = {  # a word in a host name, and the national cloud it belongs to
     "office365.com": "worldwide",
     "office.com": "worldwide",
 }
+_GRAPH = frozenset({"", "https://graph.microsoft.com"})  # a permission without a resource is Graph's
+_POSTMAN = frozenset({"oauth.pstmn.io", "www.getpostman.com"})  # guides leave its address in profiles
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TENANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
@@ -68,11 +71,14 @@ def _microsoft_scope(profile: Profile) -> Problem | None:
         return _scope_problem("scope_invalid_or_malformed", profile, wanted)
     if profile.oauth.grant is GrantType.CLIENT_CREDENTIALS:
         alone = len(profile.oauth.scope) == 1 and scopes and scopes[0].endswith("/.default")
-        return None if alone else _scope_problem("scope_default_required", profile, wanted)
+        if not alone:
+            return _scope_problem("scope_default_required", profile, wanted)
+        foreign = _resource(scopes[0]) in _GRAPH
+        return _scope_problem("token_wrong_audience", profile, wanted) if foreign else None
     resources = {_resource(scope) for scope in scopes}
     if len(resources) > 1:
         return _scope_problem("scope_mixes_resources", profile, wanted)
-    if resources & {"", "https://graph.microsoft.com"}:
+    if resources & _GRAPH:
         return _scope_problem("token_wrong_audience", profile, wanted)
     if not any(scope.endswith(("/SMTP.Send", "/.default")) for scope in scopes):
         return _scope_problem("token_missing_smtp_scope", profile, wanted)
@@ -86,7 +92,7 @@ def _scope_problem(code: str, profile: Profile, wanted: str) -> Problem:
 
 
 def _resource(scope: str) -> str:
-    """What stands before the permission; a bare permission is Graph's."""
+    """What stands before the permission; nothing before a bare one."""
     return scope.rpartition("/")[0].rstrip("/").lower()
 
 
@@ -98,12 +104,11 @@ def problem_with_tenant(profile: Profile) -> Problem | None:
     if not _TENANT.fullmatch(tenant) or tenant.lower() in ("null", "none", "tenant", "tenant_id"):
         return Problem("wrong_tenant_id", "oauth.tenant", tenant, "the tenant's id or one of its domains")
     if profile.provider.name == PERSONAL:
-        fits = tenant in ("consumers", "common")
+        fits = tenant.lower() in ("consumers", "common", PERSONAL_TENANT)
         wanted = "consumers"
     else:
-        fits = tenant != "consumers" and not (
-            grant is GrantType.CLIENT_CREDENTIALS and tenant in SEVERAL_TENANTS
-        )
+        shared = tenant.lower() in SEVERAL_TENANTS
+        fits = tenant.lower() != "consumers" and not (shared and grant is GrantType.CLIENT_CREDENTIALS)
         wanted = "the tenant's id or one of its domains"
     return None if fits else Problem("wrong_tenant_endpoint_for_account", "oauth.tenant", tenant, wanted)
 
@@ -191,7 +196,10 @@ def problem_with_redirect(profile: Profile) -> Problem | None:
         return None
     parts = urlsplit(uri)
     if uri.startswith("urn:ietf:wg:oauth:2.0:oob"):
-        return Problem("google_flow_not_allowed", "oauth.redirect_uri", uri, "http://127.0.0.1")
+        code = "google_flow_not_allowed" if _is_google(profile) else "redirect_uri_mismatch"
+        return Problem(code, "oauth.redirect_uri", uri, "http://127.0.0.1")
+    if parts.hostname in _POSTMAN:
+        return Problem("redirect_uri_mismatch", "oauth.redirect_uri", uri, "the application's own address")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         return Problem("redirect_uri_mismatch", "oauth.redirect_uri", uri, "https, or http on 127.0.0.1")
     if parts.fragment:

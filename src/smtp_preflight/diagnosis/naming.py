@@ -26,4 +26,7 @@ def finding(
     everything = signs_of(seen)
     if only:
         everything = everything.only(stage, *only)
-    return Finding(rank(everything.having(stage, signs or {}, facts), stage), subject)
+    causes = rank(everything.having(stage, signs or {}, facts), stage)
+    if causes[0].code == "unexplained" and not subject:
+        subject = stage  # what nobody can name at one stage is not what nobody can name at another
+    return Finding(causes, subject)

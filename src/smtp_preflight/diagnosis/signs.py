@@ -182,12 +182,13 @@ def _system_sign(found: Published | None, system: SystemAddresses) -> str:
         return "none"
     if found is None or not found.addresses:
         return "only"
-    return "same" if set(system.addresses) <= set(found.addresses) else "differs"
+    return "same" if found.agrees_with(system.addresses) else "differs"
 
 
 def _tcp(signs: Signs, seen: Seen) -> Signs:
-    attempts = [one for each in seen.every(TcpConnects) for one in each.attempts]
-    failed = [one for each in seen.every(TcpConnects) for one in each.failed]
+    tried = families_tried(seen)
+    attempts = [one for each in tried for one in each.attempts]
+    failed = [one for each in tried for one in each.failed]
     if not failed:
         return signs
     outcomes = {one.outcome for one in failed}
@@ -199,6 +200,13 @@ def _tcp(signs: Signs, seen: Seen) -> Signs:
         f"{one.address} port {one.port}: {one.outcome} after {one.took_s:.1f} s" for one in failed
     )
     return signs.having(Stage.TCP, added, {"tcp_attempts": words})
+
+
+def families_tried(seen: Seen) -> tuple[TcpConnects, ...]:
+    """The families that were tried in earnest: one that this machine has no route for says nothing."""
+    every = seen.every(TcpConnects)
+    routable = tuple(one for one in every if one.routable and one.attempts)
+    return routable or every
 
 
 def _greeting(signs: Signs, seen: Seen) -> Signs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smtp_preflight.diagnosis.follow_ups import internet_place, other_place
 from smtp_preflight.diagnosis.naming import finding
-from smtp_preflight.diagnosis.signs import signs_of
+from smtp_preflight.diagnosis.signs import families_tried, signs_of
 from smtp_preflight.model import Finding, PortCheck, PortState, Profile, Seen, Stage, TcpConnects
 
 
@@ -14,8 +14,8 @@ def why_not_connected(seen: Seen) -> Finding:
     words = signs.facts.get("tcp_attempts", "nothing was tried")
     facts = {"seen": words}
     if signs.at(Stage.TCP).get("some_connect") == "yes":
-        failed = {one.address for each in seen.every(TcpConnects) for one in each.failed}
-        return finding(seen, Stage.TCP, "some_connect", subject=",".join(sorted(failed)), facts=facts)
+        failing = sorted(one.family for one in families_tried(seen) if one.failed)
+        return finding(seen, Stage.TCP, "some_connect", subject=",".join(failing), facts=facts)
     elsewhere = [str(one) for one in seen.every(PortCheck)]
     words = "; ".join([words, *elsewhere])
     return finding(seen, Stage.TCP, signs=_signs_of_ports(seen), facts={"seen": words, "tcp_attempts": words})

@@ -60,14 +60,15 @@ def _parts(tlsa: DnsAnswer) -> list[list[str]]:
 
 def _fits(parts: Sequence[str], chain: Sequence[Certificate]) -> bool:
     usage, selector, matching, data = parts
-    wanted = _sha256_of(data) if matching == "0" else data
     candidates = {"2": chain, "3": chain[:1]}.get(usage, ())
-    return any(wanted == (one.sha256 if selector == "0" else one.spki_sha256) for one in candidates)
+    shown = {"0": [one.sha256 for one in candidates], "1": [one.spki_sha256 for one in candidates]}
+    wanted = {"0": _sha256_of(data), "1": data}
+    return wanted.get(matching) in shown.get(selector, ())
 
 
 def _sha256_of(data: str) -> str:
-    """Of a record that holds the certificate or key itself; nothing where it holds no hexadecimal digits."""
+    """Of the certificate or key that a record holds itself; what is no hexadecimal number has none."""
     try:
         return hashlib.sha256(bytes.fromhex(data)).hexdigest()
     except ValueError:
-        return ""
+        return "none"

@@ -47,10 +47,12 @@ def held(wallet: Wallet, key: str) -> Secret:
 def proof_of_client(profile: Profile, wallet: Wallet, endpoint: str) -> Proof:
     """What this client sends with every token request.
 
-    A public client sends its id and never a secret; a confidential one what the profile names, the strongest
-    first. Where it names nothing, the endpoint is left to say so.
+    A public client sends its id and no secret, but where the provider wants one of every client; a
+    confidential one what the profile names, the strongest first. Where it names nothing, the endpoint is left
+    to say so.
     """
-    named = profile.oauth.secrets() if profile.oauth.client_type == "confidential" else {}
+    shows_proof = profile.oauth.client_type == "confidential" or profile.provider.client_secret_required
+    named = profile.oauth.secrets() if shows_proof else {}
     way = next((way for key, way in _PROOFS.items() if key in named), _nothing)
     return way(profile, wallet, endpoint)
 

@@ -19,7 +19,8 @@ from smtp_preflight.secrets import Secret
 
 CLAIMS = frozenset(
     (
-        *("aud", "iss", "tid", "appid", "azp", "appidacr", "azpacr", "scp", "roles", "exp", "nbf", "iat"),
+        *("aud", "iss", "tid", "appid", "azp", "appidacr", "azpacr", "exp", "nbf", "iat"),
+        *("scp", "scope", "roles"),
         *("upn", "unique_name", "preferred_username", "email", "oid", "idtyp", "ver", "app_displayname"),
     )
 )

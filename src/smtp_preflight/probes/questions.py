@@ -348,7 +348,8 @@ def _secrets_resolved(seen: Seen, subject: str) -> bool:
     return all(one.resolved for one in seen.every(SecretCheck))
 
 
-def _discovers(profile: Profile) -> bool:
+def discovers(profile: Profile) -> bool:
+    """Whether the profile knows where the identity provider publishes its metadata."""
     return bool(profile.oauth.discovery_uri or profile.oauth.issuer)
 
 
@@ -358,7 +359,19 @@ def _needs_of_grant(profile: Profile, subject: str) -> tuple[Question, ...]:
     return (*_secrets_of(profile), *found_out)
 
 
-def _keys_uri(seen: Seen) -> str:
+def _may_ask_for_token(seen: Seen, subject: str) -> bool:
+    oauth = seen.profile.oauth
+    place = oauth.token_endpoint or discovered(seen.get(Discovery), "token_endpoint", seen.profile)
+    return _secrets_resolved(seen, subject) and (bool(place) or oauth.grant is GrantType.ACCESS_TOKEN)
+
+
+def publishes_keys(profile: Profile) -> bool:
+    """Whether there may be keys to verify tokens with: the profile names them, or metadata that may."""
+    return bool(profile.oauth.jwks_uri) or discovers(profile)
+
+
+def keys_uri(seen: Seen) -> str:
+    """Where the keys are: where the profile says, or the metadata, if that is a place to trust; else empty."""
     profile = seen.profile
     return profile.oauth.jwks_uri or discovered(seen.get(Discovery), "jwks_uri", profile)
 
@@ -368,7 +381,7 @@ async def _ask_discovery(asking: Asking, subject: str) -> Discovery:
 
 
 async def _ask_keys(asking: Asking, subject: str) -> Keys:
-    uri = _keys_uri(asking.seen())
+    uri = keys_uri(asking.seen())
     keys, asking.jwks = await probe_keys(asking.profile, asking.wallet, uri, resolve=asking.resolve)
     return keys
 
@@ -507,19 +520,19 @@ ROWS: Mapping[type[Observation], Row] = {
         Row(
             kind=Discovery,
             ask=_ask_discovery,
-            subjects=lambda profile: ("",) if _discovers(profile) else (),
+            subjects=lambda profile: ("",) if discovers(profile) else (),
         ),
         Row(
             kind=Keys,
             ask=_ask_keys,
             needs=lambda profile, subject: () if profile.oauth.jwks_uri else (Question(Discovery),),
-            may_ask=lambda seen, subject: bool(_keys_uri(seen)),
+            may_ask=lambda seen, subject: bool(keys_uri(seen)),
         ),
         Row(
             kind=Grant,
             ask=_ask_grant,
             needs=_needs_of_grant,
-            may_ask=_secrets_resolved,
+            may_ask=_may_ask_for_token,
             on_the_way=True,
         ),
         Row(

@@ -39,6 +39,7 @@ def plain(run: Run) -> dict[str, Any]:
         "duration_s": run.duration_s,
         "until": run.until,
         "verdict": run.verdict,
+        "complete": run.complete,
         "proven": run.proven,
         "not_asked": run.not_asked,
         "cut_short": run.seen.cut_short,

@@ -95,13 +95,14 @@ CUT_SHORT: Mapping[str, str] = {
 
 def proven_sentence(run: Run) -> str:
     """How far the run has shown that mail gets, in one sentence."""
+    sent = any(one.accepted for one in run.seen.every(DataExchange))
     if run.proven is None:
-        return "nothing on the message's way is proven yet."
+        return "a message was accepted all the same." if sent else "nothing on the message's way is proven yet."
     if run.proven is Stage.DATA:
         return "a message was accepted by the server; that it arrives was not checked."
     if run.proven is Stage.DELIVERY:
         return "a message was sent and found in the mailbox."
-    if any(one.accepted for one in run.seen.every(DataExchange)):
+    if sent:
         return f"proven up to {STAGES[run.proven]}; a message was accepted all the same."
     return f"proven up to {STAGES[run.proven]}; no message was sent."
 
