@@ -407,6 +407,19 @@ def test_a_keyring_that_waits_for_its_user_is_given_up(by_keyring, use_keyring, 
         read(by_keyring)
 
 
+def test_a_token_that_the_keyring_did_not_take_is_not_lost(by_keyring, use_keyring, monkeypatch):
+    """It is on disk before the keyring is asked, and goes from there once the keyring has it."""
+    monkeypatch.setattr(store_module, "KEYRING_S", 0.1)
+    use_keyring(MemoryKeyring(lambda: time.sleep(2)))
+    with pytest.raises(StoreProblem, match="TimeoutError"):
+        write(by_keyring, seed_sha256="ab", last_used_at=NOW)
+    use_keyring(MemoryKeyring())
+    kept = read(by_keyring)
+    assert kept is not None
+    assert kept.token is not None
+    assert kept.token.reveal() == CANARY
+
+
 def test_a_keyring_that_is_not_installed_is_said(by_keyring, monkeypatch):
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(StoreProblem, match="keyring is not installed"):

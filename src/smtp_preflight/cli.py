@@ -11,7 +11,6 @@ import importlib.util
 import itertools
 import json
 import os
-import re
 import shlex
 import signal
 import sys
@@ -25,7 +24,7 @@ from smtp_preflight.diagnosis.cases import causes_of_case
 from smtp_preflight.diagnosis.excerpts import excerpt_of, looks_like_token, marks_in
 from smtp_preflight.diagnosis.withheld import without_credentials
 from smtp_preflight.knowledge import entries
-from smtp_preflight.model import Endpoint, GrantType, Profile, Stage, short
+from smtp_preflight.model import Cause, Endpoint, GrantType, Profile, Stage, short
 from smtp_preflight.profile import ProfileError, find_profiles, load_profile, load_providers, settings_of
 from smtp_preflight.reporting.explanation import cause_lines, entry_lines
 from smtp_preflight.reporting.inert import printable
@@ -189,10 +188,11 @@ def explain(args: argparse.Namespace) -> int:
         return _refuse("explain: nothing to explain: give a CODE, a TEXT, or standard input")
     if text in entries():
         lines = explanation_lines(text)
-    elif _is_no_text(text):
-        return _refuse(f"explain: {_unknown(text)}")
     else:
-        lines = _answer_lines(text, told)
+        causes, quote, marks = _judged(text, told)
+        if _is_only_a_word(text, causes, marks):
+            return _refuse(f"explain: {_unknown(text)}")
+        lines = cause_lines(causes, quote, marks)
     for line in lines:
         _say(line)
     return 0
@@ -209,10 +209,9 @@ def _unknown(code: str) -> str:
     return f"unknown code {printable(short(code, 60))}{found}"
 
 
-def _is_no_text(text: str) -> bool:
-    """One word that is neither a number nor anything a server or a program says."""
-    word = text.strip()
-    return bool(re.fullmatch(r"[^\s\d:={}]{1,60}|\W{1,5}\[?\S{0,20}", word)) and not excerpt_of(word).told
+def _is_only_a_word(text: str, causes: Sequence[Cause], marks: Mapping[str, str]) -> bool:
+    """One word that says nothing of a failure: a code that was mistyped, most likely."""
+    return len(text.split()) == 1 and not marks and [one.code for one in causes] == ["unexplained"]
 
 
 def _told_by(args: argparse.Namespace) -> dict[str, Any]:
@@ -241,8 +240,8 @@ def case_of_profile(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _answer_lines(text: str, told: Mapping[str, Any]) -> Iterator[str]:
-    """A token or a text: what of it was judged, and what that means."""
+def _judged(text: str, told: Mapping[str, Any]) -> tuple[tuple[Cause, ...], str, dict[str, str]]:
+    """The causes of a token or a text, what of it was judged, and what else is to be told of it."""
     case = dict(told)
     if looks_like_token(text):
         case["observed"], quote, marks = _token_case(text)
@@ -252,7 +251,7 @@ def _answer_lines(text: str, told: Mapping[str, Any]) -> Iterator[str]:
         case["observed"] = found.observed
         case["stage"] = told.get("stage") or found.stage
         case["context"] = {**found.context, **told["context"]}
-    return cause_lines(causes_of_case(case, load_providers()), quote, marks)
+    return causes_of_case(case, load_providers()), quote, marks
 
 
 def _token_case(text: str) -> tuple[dict[str, Any], str, dict[str, str]]:

@@ -79,7 +79,7 @@ def _tenant(said: Said) -> str:
 
 
 def _tenant_id(said: Said) -> tuple[str, ...]:
-    """The tenant a token has to be of: the mailbox's, else the one that was asked; nothing but ids compare."""
+    """The tenant a token has to be of: the mailbox's, else the one asked; nothing but ids compare."""
     known = (one.lower() for one in (said.text("mailbox_tenant"), _tenant(said)) if _GUID.fullmatch(one))
     return tuple(known)[:1]
 

@@ -114,7 +114,8 @@ async def opened(profile: Profile, endpoint: str, *, limit_s: float) -> AsyncIte
     with _words_of_the_system():
         _make_private(folder)
     async with _locked(folder / f"{login.name}.lock", limit_s):
-        yield KeyringStore(login) if profile.oauth.store == KEYRING else FileStore(folder, login)
+        on_disk = FileStore(folder, login)
+        yield KeyringStore(login, on_disk) if profile.oauth.store == KEYRING else on_disk
 
 
 def folder_of(profile: Profile) -> Path:
@@ -201,20 +202,30 @@ def _words_of_the_system() -> Iterator[None]:
 
 
 class KeyringStore:
-    """The system's keyring, where it holds the same text as a file would; it may ask its user first."""
+    """The system's keyring, where it holds the same text as a file would; it may ask its user first.
 
-    def __init__(self, login: Login) -> None:
+    It answers when it likes, and Ctrl-C does not wait for it. So a token goes to a private file first, which is
+    removed once the keyring has it; what stands there is newer than what the keyring holds.
+    """
+
+    def __init__(self, login: Login, meanwhile: FileStore) -> None:
         self._login = login
+        self._meanwhile = meanwhile
 
     async def read(self) -> Kept | None:
         """See `Store`."""
+        if (newer := await self._meanwhile.read()) is not None:
+            return newer
         found = await _ask_keyring("get_password", SERVICE, self._login.name)
         return _decoded(found.encode(), self._login, "the keyring's entry") if found else None
 
     async def write(self, kept: Kept) -> None:
         """See `Store`."""
         text = _encoded(kept, self._login, "the keyring's entry").decode()
+        await self._meanwhile.write(kept)
         await _ask_keyring("set_password", SERVICE, self._login.name, text)
+        with _words_of_the_system():
+            self._meanwhile.path.unlink(missing_ok=True)
 
 
 async def _ask_keyring(function: str, *arguments: str) -> Any:
