@@ -567,14 +567,14 @@ def test_each_claim_is_a_sign(flawed: AccessToken, signs: Mapping[str, str], see
         (
             token(**{**OF_APP, "roles": ["Mail.Send"]}),
             True,
-            {"permission": "missing", "token_fault": "permission"},
+            {"permission": "rbac", "token_fault": "none"},
         ),
     ],
 )
 def test_the_claims_of_an_application(
     flawed: AccessToken, rbac: bool, signs: Mapping[str, str], seen: MakeSeen
 ) -> None:
-    """No role is right with RBAC for Applications; it has no user."""
+    """With RBAC for Applications its roles say nothing of mail; it has no user."""
     found = claim_signs(seen(granted(flawed), grant=APP, app_permission="rbac" if rbac else "role"), flawed)
     of_app = {key: one for key, one in GOOD.items() if key != "user"}
     assert found == {**of_app, "claims_kind": "app", **signs}
@@ -582,7 +582,7 @@ def test_the_claims_of_an_application(
 
 def test_an_id_token_is_no_access_token(seen: MakeSeen) -> None:
     """It is the first thing that is wrong with it."""
-    flawed = token(scp=None, aud=CLIENT, other_claims=("nonce",))
+    flawed = token(scp=None, aud=CLIENT, other_claims=("at_hash",))
     found = claim_signs(seen(granted(flawed)), flawed)
     assert (found["token_use"], found["token_fault"]) == ("id_token", "token_use")
 

@@ -362,6 +362,7 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
         return self.held.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
+        self.trouble()
         self.held[service, username] = password
 
 

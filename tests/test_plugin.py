@@ -326,7 +326,8 @@ def test_own_tests_need_no_profile(run_suite: Any) -> None:
 def test_only_what_is_needed_is_asked(dns_only: Any) -> None:
     """``-k test_dns`` opens no connection."""
     assert dns_only.status == 0
-    assert dns_only.kinds_asked() <= {"DnsAnswer", "SystemAddresses"}
+    posture = {"MailExchangers", "SpfTree", "DkimKeys", "DmarcWalk", "MtaSts", "TlsReporting"}
+    assert dns_only.kinds_asked() <= {"DnsAnswer", "SystemAddresses", *posture}
 
 
 def test_a_narrowed_run_is_incomplete(dns_only: Any) -> None:
@@ -573,7 +574,10 @@ def profile_of(server: DrippingServer, folder: Path, limits: str = "") -> Path:
         [oauth]
         client_id = "mail"
         token_endpoint = "https://127.0.0.1:9/token"
+        [dns]
+        servers = ["127.0.0.1:9"]
         [limits]
+        dns_s = 0.5
         {limits}
         """,
     )

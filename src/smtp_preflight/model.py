@@ -926,7 +926,10 @@ class AccessToken:
     @property
     def is_id_token(self) -> bool:
         """It says who somebody is rather than what may be done (OpenID Connect Core section 2)."""
-        return not {"scp", "scope"} & set(self.claims) and "at_hash" in self.other_claims
+        if {"scp", "scope"} & set(self.claims):
+            return False
+        of_sign_in = "nonce" in self.other_claims and not {"appid", "azp", "roles"} & set(self.claims)
+        return "at_hash" in self.other_claims or of_sign_in
 
     @property
     def permissions(self) -> frozenset[str]:
@@ -1621,7 +1624,6 @@ class Run:
     duration_s: float
     until: Until
     verdict: Verdict
-    complete: bool  # every check that the profile's set-up calls for was judged
     proven: Stage | None
     not_asked: tuple[Stage, ...]
     settings: Mapping[str, Setting]
@@ -1631,6 +1633,7 @@ class Run:
     until_when: tuple[Deadline, ...]
     seen: Seen
     evidence: tuple[Mapping[str, Any], ...]  # the answers of ``seen`` as plain data
+    complete: bool = True  # every check that the profile's set-up calls for was judged
     replayed_from: str | None = None
     recorded_knowledge: str | None = None  # the date of the knowledge that judged it first
     environment: Mapping[str, str] = field(default_factory=dict)  # of the machine that asked: Python, OpenSSL

@@ -263,10 +263,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _wanted(run: ProfileRun, frame: CheckFrame, config: pytest.Config) -> bool:
     """Whether a check lies within reach; what the profile's set-up calls for is noted on the way."""
-    if frame.stage in REACH[run.profile.furthest]:
-        run.called_for[frame.id] = frame.stage
     if run.recording is not None and frame.id not in run.recording.selected:
         return False
+    if frame.stage in REACH[run.profile.furthest]:
+        run.called_for[frame.id] = frame.stage
     return frame.stage in REACH[run.until]
 
 

@@ -67,7 +67,8 @@ class Recording:
     until: Until
     duration_s: float
     selected: frozenset[str]
-    complete: bool
+    complete: bool = True
+    not_asked: frozenset[Stage] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)  # of the machine that asked
 
 
@@ -205,8 +206,8 @@ class ProfileRun:
 
     def _complete(self, seen: Seen) -> bool:
         judged = {one.id for one in self._results if one.outcome is not Outcome.ERROR}
-        if self.recording is not None:
-            return self.recording.complete and self.recording.selected <= judged
+        if self.recording is not None and not self.recording.complete:
+            return False
         return self.whole and not seen.cut_short and set(self.called_for) <= judged
 
     def _verdict(self, ledger: Ledger, complete: bool) -> Verdict:
@@ -243,6 +244,8 @@ class ProfileRun:
         missing = {stage for check, stage in self.called_for.items() if check not in judged}
         if self.profile.send is None:
             missing.add(Stage.DATA)
+        if self.recording is not None:
+            missing |= self.recording.not_asked
         return tuple(stage for stage in Stage if stage in missing)
 
 
@@ -269,7 +272,8 @@ def read_recording(path: Path) -> Recording:
             until=Until(report["until"]),
             duration_s=float(report["duration_s"]),
             selected=frozenset(report["selected"]),
-            complete=bool(report["complete"]),
+            complete=bool(report.get("complete", report.get("verdict") != Verdict.INCOMPLETE)),
+            not_asked=frozenset(map(Stage, report.get("not_asked", ()))),
             environment={str(key): str(value) for key, value in report["environment"].items()},
         )
     except OSError as problem:
