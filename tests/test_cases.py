@@ -1,4 +1,4 @@
-"""Failures that others met are named as a run would name them; whatever form they come in, and never too surely."""
+"""Failures that others met are named as a run would name them, in whatever form, and never too surely."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ Case = dict[str, Any]
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases.jsonl").read_text("utf-8").splitlines()]
 PRESETS = load_providers()
+SWITCHED_OFF = "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the"
 EXCHANGE = "[AM0PR02CA0134.eurprd02.prod.outlook.com 2025-05-12T09:41:07.042Z 08DD0218218166FB]"
 
 
@@ -145,17 +146,13 @@ OTHERWISE: Mapping[str, Callable[[Case], Case]] = {
 @pytest.mark.parametrize("way", OTHERWISE)
 def test_first_cause_is_the_same_told_otherwise(way: str) -> None:
     """What means nothing changes nothing."""
-    changed = {
-        case["id"]: codes(told)[:1]
-        for case in CASES
-        if codes(told := OTHERWISE[way](case))[:1] != codes(case)[:1]
-    }
-    assert changed == {}
+    told = {case["id"]: codes(OTHERWISE[way](case))[:1] for case in CASES}
+    assert told == {case["id"]: case["causes"][:1] for case in CASES}
 
 
 def test_a_program_may_quote_the_server() -> None:
-    """Its own words around a reply or an answer do not hide them; the evidence is the server's, not hearsay."""
-    said = f"5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. {EXCHANGE}"
+    """Its own words around a reply or an answer do not hide them, and make no hearsay of it."""
+    said = f"{SWITCHED_OFF} Tenant. {EXCHANGE}"
     for told in (
         f"Invalid login: 535 {said}",
         f"smtplib.SMTPAuthenticationError: (535, b'{said}')",
@@ -231,8 +228,8 @@ def test_hearsay_is_never_certain() -> None:
 
 def test_a_guessed_provider_makes_nothing_certain() -> None:
     """The reply bears Exchange's mark; whether it is a tenant's mailbox or a personal one, nobody said."""
-    text = f"5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox. {EXCHANGE}"
-    first, *others = causes_of_case(refused(535, text, provider=None), PRESETS)
+    text = f"{SWITCHED_OFF} Mailbox. {EXCHANGE}"
+    first = causes_of_case(refused(535, text, provider=None), PRESETS)[0]
     assert (first.code, first.certainty) == ("smtp_auth_disabled_mailbox", Certainty.LIKELY)
     assert causes_of_case(refused(535, text), PRESETS)[0].certainty is Certainty.CERTAIN
 
@@ -370,9 +367,7 @@ def test_provider_is_shown_by_its_marks(observed: Case, grant: str | None, provi
 
 def test_a_refusal_repeated_behind_a_530_is_the_evidence() -> None:
     """Exchange tells a program that goes on why its login was refused before."""
-    text = (
-        "5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, basic"
-    )
+    text = "5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, x"
     found = signs({"observed": {"smtp_code": 530, "text": text}})
     assert (found["smtp_code"], found["enhanced"]) == ("535", "5.7.139")
 
@@ -389,7 +384,7 @@ def test_a_reply_is_taken_from_wherever_it_stands() -> None:
     [
         {"status": 400, "scope": "HTTPS://mail.google.com/"},
         '{"status": "400", "scope": "https://mail.google.com/"}',
-        "334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==",
+        "334 eyJzdGF0dXMiOiI0MDAiLCJzY29wZSI6Imh0dHBzOi8vbWFpbC5nb29nbGUuY29tLyJ9",
     ],
 )
 def test_a_challenge_is_read_in_every_form(challenge: Any) -> None:
@@ -580,7 +575,7 @@ def test_token_info_is_read_as_in_a_run() -> None:
     info = {"scope": "openid https://mail.google.com/", "email": "A@gmail.com", "expires_in": "3000"}
     found = signs(token_case(info, "google", sasl_user="b@gmail.com"))
     assert (found["permission"], found["user"], found["expired"]) == ("present", "mismatch", "no")
-    assert codes(token_case({**info, "scope": "email"}, "google")) == ["google_scope_not_full_mail"]
+    assert codes(token_case({**info, "scope": "email"}, "google"))[0] == "google_scope_not_full_mail"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import smtp_preflight
+from smtp_preflight import cli
 from smtp_preflight.diagnosis.rank import Signs, rank
 from smtp_preflight.knowledge import WHO, Entry, entries, knowledge_date, matches
 from smtp_preflight.lab import FAULTS
@@ -145,3 +146,15 @@ def test_unknown_values_show_their_name() -> None:
     """A remedy is never half a sentence, even where a value is not known."""
     entry = entries()["host_name_wrong"]
     assert entry.filled("`nslookup {preset_host}`", {}) == "`nslookup <preset host>`"
+
+
+def test_remedies_and_templates_name_only_commands_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody who is told to run a command finds that there is none."""
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    root = Path(__file__).parent.parent
+    files = [*(root / "src/smtp_preflight/knowledge").glob("*.toml"), *(root / "profiles").rglob("*.toml")]
+    text = "\n".join(one.read_text(encoding="utf-8") for one in files)
+    told = set(re.findall(r"smtp-preflight ([a-z]+)", text))
+    known = re.findall(r"^    ([a-z]+) ", capsys.readouterr().out, re.MULTILINE)
+    assert told <= set(known)

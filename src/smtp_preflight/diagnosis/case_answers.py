@@ -53,11 +53,12 @@ def reply_in(told: Mapping[str, Any]) -> dict[str, str]:
     if code is None:
         return {}
     text = _joined([re.sub(rf"^\s*{code[1]}(?:[ -]|$)", "", line) for line in lines])
-    if inner := _repeated(code[1], text):
-        return inner
-    status = _STATUS.fullmatch(words(told.get("enhanced"))) or _STATUS.search(text)
-    enhanced = status[1] if status else enhanced_by_words(code[1], text)
-    return {"smtp_code": code[1], "text": text} | ({"enhanced": enhanced} if enhanced else {})
+    status = _STATUS.fullmatch(words(told.get("enhanced")))
+    number, text, is_inner = _refusal_behind(code[1], text)
+    if status is None or is_inner:
+        status = _STATUS.search(text)
+    enhanced = status[1] if status else enhanced_by_words(number, text)
+    return {"smtp_code": number, "text": text} | ({"enhanced": enhanced} if enhanced else {})
 
 
 def _joined(lines: list[str]) -> str:
@@ -69,10 +70,10 @@ def _joined(lines: list[str]) -> str:
     )
 
 
-def _repeated(code: str, text: str) -> dict[str, str]:
-    """The refusal that a server repeats behind a 530 to a program that went on after it."""
-    found = re.search(r"(?<![\d.])(53[45]) (5\.\d{1,3}\.\d{1,3}) (.*)", text) if code == "530" else None
-    return {"smtp_code": found[1], "enhanced": found[2], "text": f"{found[2]} {found[3]}"} if found else {}
+def _refusal_behind(code: str, text: str) -> tuple[str, str, bool]:
+    """Code and text; those of the refused login that a server repeats to a program that went on after it."""
+    found = re.search(r"(?<![\d.])(53[45]) (\D.*|5\.\d.*)", text) if code == "530" else None
+    return (found[1], found[2], True) if found else (code, text, False)
 
 
 def _offered(observed: Mapping[str, Any], stage: Stage, said: Said) -> dict[str, str]:

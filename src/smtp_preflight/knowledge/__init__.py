@@ -128,10 +128,16 @@ def _holds(key: str, allowed: tuple[str, ...], value: str | None) -> bool:
     if value is None:
         return False
     if key == "text":
-        return any(re.search(one, value, re.IGNORECASE | re.DOTALL) for one in allowed)
+        return any(_compiled(one).search(value) for one in allowed)
     if key == "aadsts":  # an answer may carry several numbers, separated by blanks
         return not set(allowed).isdisjoint(value.split())
     return value in allowed
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """There are more patterns than ``re`` itself keeps compiled."""
+    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
 
 
 def _files() -> Iterator[tuple[Stage, Mapping[str, Any]]]:
