@@ -11,12 +11,8 @@ STAGE = Stage.AUTH_OFFERED
 
 
 def test_sign_in_with_a_token_is_offered(
-    capabilities: Ehlo, profile: Profile, seen: Seen, explain: Explain
+    capabilities: Ehlo, profile: Profile, seen: Seen, explain: Explain, remark: Remark
 ) -> None:
-    """AUTH lists XOAUTH2 or OAUTHBEARER (RFC 4954 section 3, RFC 7628)."""
+    """AUTH lists XOAUTH2 or OAUTHBEARER; passwords beside it are mentioned (RFC 4954 section 3, RFC 7628)."""
     assert capabilities.bearer_for(profile.smtp.mechanism), explain(why_no_bearer_offered(seen))
-
-
-def test_passwords_are_on_their_way_out(capabilities: Ehlo, seen: Seen, remark: Remark) -> None:
-    """Password mechanisms, where they are still listed, are mentioned with their end."""
     remark(remark_on_passwords(seen, capabilities))

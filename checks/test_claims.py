@@ -46,9 +46,12 @@ def test_claim_is_as_expected(
     assert token.values(claim) & expected_values, explain(why_claim_differs(seen, claim))
 
 
-def test_token_permits_submission(token_for_mail: AccessToken, seen: Seen, explain: Explain) -> None:
+def test_token_permits_submission(
+    token_for_mail: AccessToken, seen: Seen, explain: Explain, remark: Remark
+) -> None:
     """At least one of the provider's submission permissions is in ``scp``, ``roles`` or the granted scope."""
     assert permitted(seen, token_for_mail), explain(why_not_permitted(seen))
+    remark(remark_on_excess(seen, token_for_mail))
 
 
 def test_token_is_valid_now(any_token: AccessToken, seen: Seen, explain: Explain, remark: Remark) -> None:
@@ -62,8 +65,3 @@ def test_token_belongs_to_the_mailbox(
 ) -> None:
     """The token's owner is the user who signs in to the mail server."""
     assert user_token.user.lower() == profile.mailbox.lower(), explain(why_user_differs(seen))
-
-
-def test_token_allows_no_more_than_needed(token: AccessToken, seen: Seen, remark: Remark) -> None:
-    """Rights beyond sending mail are mentioned."""
-    remark(remark_on_excess(seen, token))

@@ -19,11 +19,7 @@ def test_refresh_token_redeems(refreshed: Grant, seen: Seen, explain: Explain) -
     assert refreshed.granted, explain(why_not_granted(seen))
 
 
-def test_new_refresh_token_is_kept(redeemed: Grant, seen: Seen, explain: Explain) -> None:
+def test_new_refresh_token_is_kept(redeemed: Grant, seen: Seen, explain: Explain, remark: Remark) -> None:
     """A refresh token that was replaced is stored for the next run (RFC 6749 section 6)."""
     assert redeemed.refresh_token_kept, explain(why_refresh_token_not_kept(seen))
-
-
-def test_refresh_token_is_used_often_enough(redeemed: Grant, seen: Seen, remark: Remark) -> None:
-    """The refresh token was not about to lapse for want of use, by the provider's own rule."""
     remark(remark_on_refresh_token(seen, redeemed))

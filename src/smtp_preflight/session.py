@@ -274,7 +274,7 @@ def read_recording(path: Path) -> Recording:
             selected=frozenset(report["selected"]),
             complete=bool(report.get("complete", report.get("verdict") != Verdict.INCOMPLETE)),
             not_asked=frozenset(map(Stage, report.get("not_asked", ()))),
-            environment={str(key): str(value) for key, value in report["environment"].items()},
+            environment={str(key): str(value) for key, value in report.get("environment", {}).items()},
         )
     except OSError as problem:
         raise BadRecording(f"{path}: cannot be read: {problem.strerror}; wanted a report.json") from None

@@ -253,11 +253,14 @@ def decoded_challenge(coded: str) -> Mapping[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _capabilities(lines: list[str]) -> Excerpt | None:
-    """Nobody refused anything: what a server offers is all there is."""
-    for reply in _replies(lines):
+def _accepted(lines: list[str]) -> Excerpt | None:
+    """Nobody refused anything: what a server offers, or the one reply that the text is."""
+    replies = list(_replies(lines))
+    for reply in replies:
         if reply.code == "250" and len(reply.lines) > 1:
-            return Excerpt({"ehlo_lines": list(reply.lines)}, reply.at, reply.quote, context={})
+            return Excerpt({"ehlo_lines": list(reply.lines)}, reply.at, reply.quote)
+    if len(replies) == 1 and len(replies[0].quote) == len(lines):
+        return Excerpt({"smtp_code": replies[0].code, "text": replies[0].text}, 0, replies[0].quote)
     return None
 
 
