@@ -604,6 +604,14 @@ def test_a_token_is_judged_by_what_is_told_of_it(context: Case, fault: str) -> N
     assert signs(refused(535, "5.7.3 Authentication unsuccessful", context=context))["token_fault"] == fault
 
 
+def test_a_permission_is_judged_where_it_is_known_which_is_wanted() -> None:
+    """A server of one's own may want any."""
+    context = {"token_roles": ["Mail.Send"]}
+    found = signs(refused(535, "5.7.8 No", provider="other", context=context))
+    assert found["claims_kind"] == "app"
+    assert "permission" not in found
+
+
 @pytest.mark.parametrize(
     ("scope", "told"),
     [
@@ -784,6 +792,9 @@ def test_words_of_programs_become_the_signs_of_a_probe(
 def test_host_and_port_are_read_from_the_words() -> None:
     found = signs({"stage": "tcp", "observed": {"exception": "connect ETIMEDOUT smtp.office365.com:465"}})
     assert (found["host_known"], found["port"]) == ("yes", "465")
+    decorated = {"stage": "dns", "observed": {"exception": 'getaddrinfo ENOTFOUND "smtp.office365.com";'}}
+    assert signs(decorated)["host_known"] == "no"
+    assert codes(decorated)[0] == "host_name_wrong"
     assert "port" not in signs({"stage": "tcp", "observed": {"exception": "timed out"}})
 
 

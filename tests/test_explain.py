@@ -195,7 +195,8 @@ def test_standard_input_may_be_unreadable(explain: Explain, monkeypatch: pytest.
 
     monkeypatch.setattr(cli, "_pasted", refuse)
     ended = explain()
-    assert (ended.status, ended.err) == (4, "smtp-preflight explain: [Errno 5] Input/output error\n")
+    told = "smtp-preflight explain: give a CODE or a TEXT; [Errno 5] Input/output error\n"
+    assert (ended.status, ended.err) == (4, told)
 
 
 # --- a transcript ------------------------------------------------------------------------------------------
@@ -247,6 +248,8 @@ def test_foreign_text_stays_text(explain: Explain) -> None:
         ),
         ("RCPT TO:<a@b>\n451 Wait\nRCPT TO:<c@d>\n550 No", {"smtp_code": "550", "text": "No"}, "rcpt_to"),
         ("451 4.7.1 Wait\n250 2.0.0 Ok", {"smtp_code": "451", "text": "4.7.1 Wait"}, None),
+        ("451 5.7.1 No", {"smtp_code": "451"}, None),
+        ("x 451 5.7.1 No", {"exception": "x 451 5.7.1 No"}, None),
         ("host said: 550 no such user here", {"smtp_code": "550", "text": "no such user here"}, None),
         (
             "Diagnostic-Code: smtp; 550 #5.1.1 User\n unknown here",
@@ -275,6 +278,7 @@ def test_foreign_text_stays_text(explain: Explain) -> None:
             },
             "authorize",
         ),
+        ("235 2.7.0 Welcome", {"smtp_code": "235", "text": "2.7.0 Welcome"}, None),
         (
             "x: invalid_grant - Bad Request",
             {"body": {"error": "invalid_grant", "error_description": "Bad Request"}},
@@ -315,6 +319,8 @@ def test_a_reading_is_bounded() -> None:
         "[" * 100_000 + '{"a":',
         '{"a":' * 30_000,
         "x" * 300_000,
+        "a." * 100_000,
+        "535-" * 50_000,
         "1 " * 100_000,
         "5" * 200_000,
     ):
@@ -452,6 +458,16 @@ def test_cases_are_answered_one_a_line(explain: Explain) -> None:
         {"id": 7, "causes": []},
         {"id": None, "causes": [{"code": "unexplained", "certainty": "possible"}]},
     ]
+
+
+def test_options_stand_for_what_a_case_does_not_say(explain: Explain) -> None:
+    """Of provider, stage and grant; what it says itself counts."""
+    observed = {"body": {"error": "invalid_grant", "error_description": "Bad Request"}}
+    cases = [{"observed": observed}, {"observed": observed, "grant": "refresh_token"}]
+    options = ("--json", "--provider=google", "--stage=token", "--grant=authorization_code")
+    told = explain(*options, stdin="\n".join(map(json.dumps, cases)))
+    firsts = [json.loads(line)["causes"][0]["code"] for line in told.out.splitlines()]
+    assert firsts == ["auth_code_invalid", "refresh_token_invalid"]
 
 
 @pytest.mark.parametrize(

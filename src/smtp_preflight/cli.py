@@ -179,11 +179,14 @@ def explain(args: argparse.Namespace) -> int:
     """Explain a code, a number, a token, a reply or a whole transcript; or cases, one a line."""
     try:
         told = _told_by(args)
-        if args.json:
-            return _explain_lines()
-        text = " ".join(args.text) or _pasted(sys.stdin)
-    except (ProfileError, OSError) as problem:
+    except ProfileError as problem:
         return _refuse(f"explain: {printable(str(problem))}")
+    if args.json:
+        return _explain_lines(told)
+    try:
+        text = " ".join(args.text) or _pasted(sys.stdin)
+    except OSError as problem:
+        return _refuse(f"explain: give a CODE or a TEXT; {printable(str(problem))}")
     if not text.strip():
         return _refuse("explain: nothing to explain: give a CODE, a TEXT, or standard input")
     if text in entries():
@@ -276,8 +279,11 @@ def _token_case(text: str) -> tuple[dict[str, Any], str, dict[str, str]]:
     return {"claims": claims}, shown, {name: value for name, value in told.items() if value}
 
 
-def _explain_lines() -> int:
-    """One case a line in, its causes a line out; a line that is none is told of, the others are answered."""
+def _explain_lines(told: Mapping[str, Any]) -> int:
+    """One case a line in, its causes a line out; a line that is none is told of, the others are answered.
+
+    told: what the options say, for the cases that do not say it themselves.
+    """
     presets, status = load_providers(), 0
     for number, line in enumerate(sys.stdin.buffer, 1):
         if not line.strip():
@@ -287,10 +293,9 @@ def _explain_lines() -> int:
         except ValueError as problem:
             status = _refuse(f"explain: line {number}: {printable(str(problem))}")
             continue
-        causes = [
-            {"code": one.code, "certainty": str(one.certainty)} for one in causes_of_case(case, presets)
-        ]
-        _say(json.dumps({"id": case.get("id"), "causes": causes}))
+        causes = causes_of_case({**told, **case}, presets)
+        named = [{"code": one.code, "certainty": str(one.certainty)} for one in causes]
+        _say(json.dumps({"id": case.get("id"), "causes": named}))
     return status
 
 

@@ -67,6 +67,8 @@ def read_case(case: Mapping[str, Any], presets: Mapping[str, Provider]) -> Case:
     said = Said({**context, **table(observed.get("config"))})
     grant = _grant(case.get("grant"), said)
     stage = named or _stage_shown(observed, grant)
+    if stage is Stage.REFRESH and grant in ("", "authorization_code", "device_code"):
+        grant = GrantType.REFRESH_TOKEN  # that is what is redeemed, however it was come by
     provider = words(case.get("provider")).lower()
     is_named = provider in presets or provider == "other"
     if not is_named:
@@ -75,9 +77,7 @@ def read_case(case: Mapping[str, Any], presets: Mapping[str, Provider]) -> Case:
         provider,
         presets.get(provider, UNKNOWN),
         stage,
-        GrantType.REFRESH_TOKEN
-        if stage is Stage.REFRESH and grant in ("authorization_code", "device_code")
-        else grant,
+        grant,
         observed,
         Said({**said.facts, "grant": grant}),
         hearsay="exception" in observed,

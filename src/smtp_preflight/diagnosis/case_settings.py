@@ -12,7 +12,7 @@ from smtp_preflight.diagnosis import lint
 from smtp_preflight.diagnosis.case_answers import body_in
 from smtp_preflight.diagnosis.case_reading import Case
 from smtp_preflight.diagnosis.case_tokens import LOGIN, SCOPE, USER, read_elsewhere, scopes_in
-from smtp_preflight.diagnosis.hearsay import HTTP_STAGES, target_of
+from smtp_preflight.diagnosis.hearsay import HTTP_STAGES, is_decorated, target_of
 from smtp_preflight.diagnosis.said import Said, several, table, url_in, words
 from smtp_preflight.model import Endpoint, Expect, GrantType, OAuth, Profile, Provider, Smtp, Stage, short
 
@@ -106,7 +106,7 @@ def common_signs(case: Case, profile: Profile, text: str, presets: Mapping[str, 
         "grant": case.grant,
         "tls_mode": _tls_mode(said),
         "port": number if number != "0" else "",
-        "host_known": _known(host, presets) if host else "",
+        "host_known": "no" if is_decorated(text) else _known(host, presets) if host else "",
         "host_kind": kind if kind != "accepted" else "",
         "mechanism": mechanism_of(said),
         "client_type": _client_type(said),

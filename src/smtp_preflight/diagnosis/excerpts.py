@@ -119,9 +119,8 @@ def excerpt_of(text: str) -> Excerpt:
     found = [*_answers(lines), *_refusals(lines), *_numbers(lines)]
     if found:
         return min(found, key=lambda one: one.at)
-    return _capabilities(lines) or Excerpt(
-        {"exception": " ".join(text[:MOST_CHARS].split())}, 0, tuple(lines)
-    )
+    told = {"exception": " ".join(text[:MOST_CHARS].split())}
+    return _accepted(lines) or Excerpt(told, 0, tuple(lines))
 
 
 # --- replies -----------------------------------------------------------------------------------------------
@@ -170,12 +169,11 @@ def _reply_at(lines: list[str], at: int) -> _Reply | None:
         return _of_several_lines(lines, at, whole)
     if told := _QUOTED.search(line):
         return _Reply(told[1], (told[3].replace("\\r", " ").replace("\\n", " "),), at, (line,))
-    if told := _ENHANCED.search(line):
-        if told[1][0] == told[3]:
-            return _wrapped(lines, at, told[1], f"{told[2]}{told[4]}")
-    elif told := _AFTER_WORD.search(line):
-        return _Reply(told[1], (told[2],), at, (line,))
-    return None
+    told = _ENHANCED.search(line)
+    if told and told[1][0] == told[3]:  # the classes of both codes agree (RFC 2034 section 4)
+        return _wrapped(lines, at, told[1], f"{told[2]}{told[4]}")
+    after = _AFTER_WORD.search(line)
+    return _Reply(after[1], (after[2],), at, (line,)) if after else None
 
 
 def _of_several_lines(lines: list[str], at: int, first: re.Match[str]) -> _Reply:
@@ -193,9 +191,14 @@ def _of_several_lines(lines: list[str], at: int, first: re.Match[str]) -> _Reply
 
 
 def _wrapped(lines: list[str], at: int, code: str, text: str) -> _Reply:
-    """A reply that a terminal or a mail program has broken: its rest is indented, or is all there is."""
+    """A refusal that a terminal or a mail program has broken: its rest is indented, or is all there is."""
     texts, end = [text], at
-    while end + 1 < len(lines) and len(texts) < MOST_REPLY_LINES and _goes_on(lines[end + 1], at, end):
+    while (
+        code[0] in "45"
+        and end + 1 < len(lines)
+        and len(texts) < MOST_REPLY_LINES
+        and _goes_on(lines[end + 1], at, end)
+    ):
         end += 1
         texts.append(lines[end].strip())
     return _Reply(code, tuple(texts), at, tuple(lines[at : end + 1]))

@@ -113,6 +113,11 @@ def target_of(text: str) -> tuple[str, str]:
     return (found[1].lower(), found[2] or "") if found else ("", "")
 
 
+def is_decorated(text: str) -> bool:
+    """The name that was looked up has quotes or the like around it, which are part of it."""
+    return bool(re.search(r"ENOTFOUND\s+\S*[\"';,<>/]", text))
+
+
 def _http_failure(text: str) -> str:
     if _PROXY.search(text):
         return HttpFailure.PROXY
