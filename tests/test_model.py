@@ -656,7 +656,5 @@ def test_two_resolvers_agree_unless_one_shows_another_network(
 ) -> None:
     """A provider answers each query with other addresses of its own, which is no contradiction."""
     status = DnsStatus.ANSWER if published else DnsStatus.NODATA
-    found = Published(
-        replace(dns_answer(status), records=tuple(published)), dns_answer(DnsStatus.NODATA)
-    )
+    found = Published(replace(dns_answer(status), records=tuple(published)), dns_answer(DnsStatus.NODATA))
     assert found.agrees_with(tuple(elsewhere)) is agree

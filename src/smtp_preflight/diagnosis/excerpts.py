@@ -1,7 +1,7 @@
 """Finding the evidence in a pasted text: a reply, a bounce, a log of several lines, an answer in JSON.
 
 A text is read for what servers said in it. Nothing of it is believed, and nothing of it is kept but what a
-case holds (corpus form: ``observed``), so that a text and a case are explained by the same rules.
+case holds as ``observed``, so that a text and a case are explained by the same rules.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ import ipaddress
 
 from smtp_preflight.diagnosis.claim_signs import claim_signs, permissions_of
 from smtp_preflight.diagnosis.expected import endpoints_as_expected, issuer_as_expected
+from smtp_preflight.diagnosis.numbers import aadsts_sign
 from smtp_preflight.diagnosis.rank import Signs
 from smtp_preflight.model import (
     AuthExchange,
@@ -362,7 +363,7 @@ def _error_signs(error: OAuthError) -> dict[str, str]:
         "error": error.error,
         "text": error.description,
         "suberror": error.suberror,
-        "aadsts": " ".join(error.codes) or "none",
+        "aadsts": aadsts_sign(error.codes),
     }
     return {key: value for key, value in told.items() if value}
 

@@ -204,8 +204,8 @@ def _words_of_the_system() -> Iterator[None]:
 class KeyringStore:
     """The system's keyring, where it holds the same text as a file would; it may ask its user first.
 
-    It answers when it likes, and Ctrl-C does not wait for it. So a token goes to a private file first, which is
-    removed once the keyring has it; what stands there is newer than what the keyring holds.
+    It answers when it likes, and Ctrl-C does not wait for it. So a token goes to a private file first, which
+    is removed once the keyring has it; what stands there is newer than what the keyring holds.
     """
 
     def __init__(self, login: Login, meanwhile: FileStore) -> None:

@@ -371,7 +371,7 @@ def publishes_keys(profile: Profile) -> bool:
 
 
 def keys_uri(seen: Seen) -> str:
-    """Where the keys are: where the profile says, or the metadata, if that is a place to trust; else empty."""
+    """Where the profile says the keys are, or the metadata, if that is a place to trust; else empty."""
     profile = seen.profile
     return profile.oauth.jwks_uri or discovered(seen.get(Discovery), "jwks_uri", profile)
 

@@ -97,7 +97,9 @@ def proven_sentence(run: Run) -> str:
     """How far the run has shown that mail gets, in one sentence."""
     sent = any(one.accepted for one in run.seen.every(DataExchange))
     if run.proven is None:
-        return "a message was accepted all the same." if sent else "nothing on the message's way is proven yet."
+        return (
+            "a message was accepted all the same." if sent else "nothing on the message's way is proven yet."
+        )
     if run.proven is Stage.DATA:
         return "a message was accepted by the server; that it arrives was not checked."
     if run.proven is Stage.DELIVERY:
