@@ -292,7 +292,7 @@ APP, USER = "client_credentials", "refresh_token"
         ("invalid_grant", "700084", USER, "redirect_platform_mismatch"),
         ("invalid_request", "50196", USER, "token_endpoint_throttled"),
         ("temporarily_unavailable", "90033", USER, "provider_side_fault"),
-        ("invalid_grant", "1", USER, "refresh_token_invalid"),  # an unlisted number: as far as its OAuth error goes
+        ("invalid_grant", "1", USER, "refresh_token_invalid"),  # unlisted: as far as its OAuth error goes
     ],
 )
 def test_why_entra_grants_nothing(error: str, number: str, grant: str, code: str, seen: MakeSeen) -> None:
