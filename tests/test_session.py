@@ -21,9 +21,11 @@ from smtp_preflight.model import (
     Cause,
     Certainty,
     Certificate,
+    Delivery,
     DnsAnswer,
     DnsStatus,
     Finding,
+    MailboxAccess,
     Observation,
     Outcome,
     Profile,
@@ -122,6 +124,26 @@ def test_what_was_called_for_and_not_judged_makes_it_incomplete(run_of: MakeRun)
     """Whatever took the check away: ``-k``, ``--lf``, Ctrl-C."""
     assert judge(run_of(DNS, TCP), (DNS, "holds")).verdict is Verdict.INCOMPLETE
     assert judge(run_of(DNS, TCP), (DNS, ERROR)).verdict is Verdict.NOT_READY
+
+
+@pytest.mark.parametrize(
+    ("wants", "stage"),
+    [
+        ({"delivery": Delivery("probe@contoso.example")}, Stage.DELIVERY),
+        ({"imap": MailboxAccess("imap.contoso.example", 993, check=True)}, Stage.MAILBOX_ACCESS),
+        ({"pop": MailboxAccess("pop.contoso.example", 995, check=True)}, Stage.MAILBOX_ACCESS),
+    ],
+    ids=["delivery", "imap", "pop"],
+)
+def test_what_the_profile_wants_and_no_check_answers_makes_it_incomplete(
+    run_of: MakeRun, wants: dict[str, Any], stage: Stage
+) -> None:
+    """A profile that asks for the message's arrival is not ready because the message was accepted."""
+    run = run_of(DNS)
+    run.profile = replace(run.profile, **wants)
+    done = judge(run, (DNS, "holds"))
+    assert done.verdict is Verdict.INCOMPLETE
+    assert stage in done.not_asked
 
 
 def test_only_errors_are_red(run_of: MakeRun) -> None:

@@ -206,7 +206,7 @@ class ProfileRun:
 
     def _complete(self, seen: Seen) -> bool:
         judged = {one.id for one in self._results if one.outcome is not Outcome.ERROR}
-        if self.recording is not None and not self.recording.complete:
+        if (self.recording is not None and not self.recording.complete) or self._unanswered():
             return False
         return self.whole and not seen.cut_short and set(self.called_for) <= judged
 
@@ -238,10 +238,21 @@ class ProfileRun:
                 break
         return reached
 
+    def _unanswered(self) -> frozenset[Stage]:
+        """What the profile wants looked at once the message is accepted, and no check has judged."""
+        profile = self.profile
+        wanted = {
+            Stage.DELIVERY: profile.delivery is not None,
+            Stage.MAILBOX_ACCESS: profile.imap.check or profile.pop.check,
+        }
+        judged = {one.stage for one in self._results}
+        return frozenset(stage for stage, asked_for in wanted.items() if asked_for and stage not in judged)
+
     def _not_asked(self) -> tuple[Stage, ...]:
         """Stages of which a check was not judged, and the message itself where the profile sends none."""
         judged = {one.id for one in self._results}
         missing = {stage for check, stage in self.called_for.items() if check not in judged}
+        missing |= self._unanswered()
         if self.profile.send is None:
             missing.add(Stage.DATA)
         if self.recording is not None:
