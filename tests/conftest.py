@@ -8,6 +8,7 @@ import enum
 import ipaddress
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -179,6 +180,11 @@ def filled() -> Callable[[type], Any]:
 # --- the suite, as its users run it ------------------------------------------------------------------------
 
 
+def listen_to_ctrl_c() -> None:
+    """Undo what a shell does to whatever it starts in the background: it has it ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class CompletedSuite:
     """A run of the suite in a process of its own: how it ended, what it said, what it wrote."""
@@ -263,6 +269,7 @@ class SuiteRunner:
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            preexec_fn=listen_to_ctrl_c,
         )
         return process, place
 

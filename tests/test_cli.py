@@ -242,6 +242,8 @@ class KeptLab:
                 stderr=subprocess.PIPE,
                 text=True,
                 encoding="utf-8",
+                # A shell has whatever it starts in the background ignore Ctrl-C, and that is inherited.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         self.secrets = self._told_secrets()
         self.profile = tomllib.loads(self.file.read_text(encoding="utf-8"))

@@ -274,6 +274,21 @@ def test_a_prediction_that_came_true_is_the_red_line(decided: Decide, ledger_wit
     assert not only(ledger).predicted
 
 
+def test_a_refusal_nobody_can_name_is_blocked_by_the_prediction(
+    decided: Decide, ledger_with: MakeLedger
+) -> None:
+    """So is whatever could not be asked because of it: one cause, one red line."""
+    nameless = about("unexplained", Stage.AUTH)
+    decided(nameless)
+    ledger = ledger_with()
+    assert ledger.fails(CLAIMS, about(PREDICTION)).outcome is Outcome.FAILED
+    refused = ledger.fails(AUTH, nameless)
+    after = ledger.blocked(CheckFrame("test_data.py::test_x", Stage.DATA, "x"), nameless, on_the_way=True)
+    assert [one.outcome for one in (refused, after)] == [Outcome.BLOCKED, Outcome.BLOCKED]
+    assert {refused.blocked_by, after.blocked_by} == {PREDICTION}
+    assert [one.code for one in ledger.findings] == [PREDICTION]
+
+
 @pytest.mark.parametrize(
     "decision", [True, about("smtp_auth_disabled_mailbox")], ids=["accepted", "another named cause"]
 )
