@@ -630,3 +630,28 @@ def test_reports_replace_the_last_runs(run_suite: Any, demo: str, healthy: Any, 
     done = run_suite(demo, "-k", "test_dns", folder=folder)
     assert done.report()["verdict"] == "incomplete"
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
+
+
+# --- what is written beside the reports --------------------------------------------------------------------
+
+
+def test_addresses_are_masked_and_metrics_written_where_that_is_asked_for(
+    run_suite: Any, tmp_path: Path
+) -> None:
+    """Also by a worker of xdist, whose samples have to cross to the process that writes them."""
+    metrics = tmp_path / "smtp.prom"
+    options = ("--fault=send_as_denied", "--mask-addresses", f"--metrics={metrics}", "-n", "2")
+    done = run_suite("--profile=demo", *options)
+    assert done.status == 1
+    written = [one.read_text(encoding="utf-8") for one in (done.folder / "demo").iterdir() if one.is_file()]
+    assert len(written) == 4
+    assert not [text for text in written if "alerts@contoso.example" in text]
+    assert 'smtp_preflight_red{profile="demo",stage="data",code="send_as_denied"} 1' in metrics.read_text()
+
+
+def test_github_is_told_in_its_own_words(run_suite: Any) -> None:
+    """One annotation for the red line; none where nobody reads them."""
+    fault = ("--profile=demo", "--fault=send_as_denied")
+    told = run_suite(*fault, environment={"GITHUB_ACTIONS": "true"})
+    assert "::error title=demo%3A send_as_denied::" in told.stdout
+    assert "::error" not in run_suite(*fault, environment={"GITHUB_ACTIONS": "false"}).stdout
