@@ -17,6 +17,7 @@ import dns.resolver
 import dns.rrset
 import pytest
 
+from smtp_preflight.lab.sockets import listener_and_datagrams, port_of
 from smtp_preflight.model import DnsAnswer, DnsStatus, Limits, OAuth, Profile, Provider, Smtp, SystemAddresses
 from smtp_preflight.probes.dns import probe_addresses, probe_dns, resolver_for
 
@@ -67,16 +68,18 @@ async def name_server(answer: Answerer, *, tcp: bool = True) -> AsyncIterator[st
         writer.close()
 
     loop = asyncio.get_running_loop()
-    stream_server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = stream_server.sockets[0].getsockname()[1]
-    if not tcp:
-        stream_server.close()
-    transport, _ = await loop.create_datagram_endpoint(lambda: Udp(answer), local_addr=("127.0.0.1", port))
+    listening, datagrams = listener_and_datagrams()
+    transport, _ = await loop.create_datagram_endpoint(lambda: Udp(answer), sock=datagrams)
     try:
-        yield f"127.0.0.1:{port}"
+        address = f"127.0.0.1:{port_of(datagrams)}"
+        if tcp:
+            async with await asyncio.start_server(serve, sock=listening):
+                yield address
+        else:
+            listening.close()
+            yield address
     finally:
         transport.close()
-        stream_server.close()
 
 
 def records(*rrsets: tuple[str, str, str], rcode: dns.rcode.Rcode = dns.rcode.NOERROR) -> Answerer:
