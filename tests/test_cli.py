@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from smtp_preflight import __version__, cli
+from smtp_preflight.cli.explain import explanation_lines
+from smtp_preflight.cli.lab import LAB_PROFILES, profile_lines
 from smtp_preflight.knowledge import entries
 from smtp_preflight.lab import FAULTS, Lab
 from smtp_preflight.model import Limits, SecretRef
@@ -158,7 +160,7 @@ def test_a_code_is_explained_in_full(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_no_explanation_shows_a_placeholder() -> None:
     """What only a run could fill in stands as `<name>`; braces are left to curl's `%{name}`."""
-    lines = [line for code in entries() for line in cli.explanation_lines(code)]
+    lines = [line for code in entries() for line in explanation_lines(code)]
     assert [line for line in lines if re.search(r"(?<!%)\{[a-z_]+\}", line)] == []
 
 
@@ -295,14 +297,14 @@ def test_a_lab_tells_its_secrets_beside_the_profile(keep_lab: Callable[..., Kept
     assert not [value for value in kept.secrets.values() if value in kept.file.read_text("utf-8")]
 
 
-@pytest.mark.parametrize("provider", cli.LAB_PROFILES)
+@pytest.mark.parametrize("provider", LAB_PROFILES)
 def test_every_lab_has_its_profile(provider: str, tmp_path: Path) -> None:
     """Read back, the file says the same of the servers as the lab does; whatever a file can say."""
     path = tmp_path / "lab.toml"
     with Lab.start(provider) as lab:
-        signed_up = load_profile(ROOT / "profiles" / cli.LAB_PROFILES[provider], load_providers())
+        signed_up = load_profile(ROOT / "profiles" / LAB_PROFILES[provider], load_providers())
         profile = lab.overlay(signed_up)
-        path.write_text("\n".join(cli.profile_lines(profile)), encoding="utf-8")
+        path.write_text("\n".join(profile_lines(profile)), encoding="utf-8")
         read = load_profile(path, load_providers())
     assert (read.provider, read.mailbox, read.send) == (profile.provider, profile.mailbox, profile.send)
     assert (read.smtp, read.dns_servers, read.ca_file) == (profile.smtp, profile.dns_servers, profile.ca_file)

@@ -193,7 +193,7 @@ def test_standard_input_may_be_unreadable(explain: Explain, monkeypatch: pytest.
     def refuse(stream: object) -> str:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(cli, "_pasted", refuse)
+    monkeypatch.setattr("smtp_preflight.cli.explain._pasted", refuse)
     ended = explain()
     told = "smtp-preflight explain: give a CODE or a TEXT; [Errno 5] Input/output error\n"
     assert (ended.status, ended.err) == (4, told)

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import trustme
 
-from smtp_preflight.lab.faults import Conditions
+from smtp_preflight.lab.conditions import Conditions
 from smtp_preflight.lab.names import NameServer, records_for
 from smtp_preflight.lab.tokens import Mint
 from smtp_preflight.lab.wording import PLAIN

@@ -22,7 +22,7 @@ import jwt
 import pytest
 
 from smtp_preflight.lab import FAULTS, Lab, sockets
-from smtp_preflight.lab.faults import Conditions
+from smtp_preflight.lab.conditions import Conditions
 from smtp_preflight.lab.http import Request, parse
 from smtp_preflight.lab.names import NameServer
 from smtp_preflight.lab.smtp import Session

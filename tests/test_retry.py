@@ -24,8 +24,8 @@ from smtp_preflight.diagnosis.submission import why_message_refused
 from smtp_preflight.diagnosis.token import why_not_granted
 from smtp_preflight.evidence import Evidence, Recorder
 from smtp_preflight.lab import Lab, names
+from smtp_preflight.lab.conditions import SMTP_HOST
 from smtp_preflight.lab.entra import Entra
-from smtp_preflight.lab.faults import SMTP_HOST
 from smtp_preflight.lab.http import HttpConnection, Request, Response
 from smtp_preflight.lab.identity import IdentityProvider
 from smtp_preflight.lab.names import NameServer

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from smtp_preflight import __version__
-from smtp_preflight.cli import LAB_PROFILES
+from smtp_preflight.cli.lab import LAB_PROFILES
 
 ROOT = Path(__file__).parent.parent
 LIMIT_S = 60

@@ -19,15 +19,9 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from smtp_preflight.lab.authority import Authority
+from smtp_preflight.lab.conditions import LOGIN_HOST, SMTP_HOST, CertificateTerms
 from smtp_preflight.lab.entra import EXCHANGE_AUDIENCES, EXCHANGE_PERMISSIONS, Entra, PersonalEntra
-from smtp_preflight.lab.faults import (
-    FAULTS,
-    LOGIN_HOST,
-    SMTP_HOST,
-    CertificateTerms,
-    Fault,
-    conditions_for,
-)
+from smtp_preflight.lab.faults import FAULTS, Fault, conditions_for
 from smtp_preflight.lab.google import MAIL_AUDIENCE, MAIL_SCOPE, Google, Plain
 from smtp_preflight.lab.http import HttpConnection
 from smtp_preflight.lab.identity import IdentityProvider
@@ -99,7 +93,7 @@ class Lab:
             self._world,
             self._names,
             self._identity,
-            smtp_context=authority.context(conditions.certificate),
+            smtp_context=authority.context(conditions.connection.certificate),
             http_context=authority.context(CertificateTerms(name=LOGIN_HOST)),
         )
 

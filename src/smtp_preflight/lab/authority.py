@@ -6,7 +6,7 @@ import datetime as dt
 import ssl
 from pathlib import Path
 
-from smtp_preflight.lab.faults import CertificateTerms
+from smtp_preflight.lab.conditions import CertificateTerms
 
 
 class Authority:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from smtp_preflight.lab.faults import Refusal, TokenFlaw
+from smtp_preflight.lab.conditions import Refusal, TokenFlaw
 from smtp_preflight.lab.http import Request, Response
 from smtp_preflight.lab.identity import IdentityProvider
 from smtp_preflight.lab.tokens import TokenFacts
@@ -258,7 +258,7 @@ class Entra(IdentityProvider):
 
     def _flawed(self, resource: str, permissions: tuple[str, ...], user: str) -> _Order:
         """What was asked for, and what the conditions make of it."""
-        flaw = self.world.conditions.token_flaw or TokenFlaw()
+        flaw = self.world.conditions.identity.token_flaw or TokenFlaw()
         instead = flaw.scope if user else flaw.role
         return _Order(
             resource=flaw.resource or resource,

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from smtp_preflight.lab.faults import Refusal
+from smtp_preflight.lab.conditions import Refusal
 from smtp_preflight.lab.http import Request, Response
 from smtp_preflight.lab.identity import IdentityProvider
 from smtp_preflight.lab.tokens import TokenFacts

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from smtp_preflight.lab.faults import Refusal
+from smtp_preflight.lab.conditions import Refusal
 from smtp_preflight.lab.http import Request, Response
 from smtp_preflight.lab.world import World
 
@@ -119,14 +119,14 @@ class IdentityProvider(ABC):
             self.say_no(self.no_secret)
         if not hmac.compare_digest(secret.encode(), self.world.client_secret.encode()):
             self.say_no(self.wrong_secret)
-        if self.world.conditions.client_refusal:
-            self.say_no(self.world.conditions.client_refusal)
+        if self.world.conditions.identity.client_refusal:
+            self.say_no(self.world.conditions.identity.client_refusal)
 
     def _check_refresh_token(self, token: str) -> None:
         if not self.world.mint.made_refresh_token(token):
             self.say_no(self.unknown_refresh_token)
-        if self.world.conditions.refresh_refusal:
-            self.say_no(self.world.conditions.refresh_refusal)
+        if self.world.conditions.identity.refresh_refusal:
+            self.say_no(self.world.conditions.identity.refresh_refusal)
 
     def _facts(self, request: Request, form: Mapping[str, str]) -> Mapping[str, str]:
         issued = dt.datetime.now(dt.UTC) - dt.timedelta(days=97)

@@ -19,7 +19,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from smtp_preflight.lab.faults import LOGIN_HOST, SMTP_HOST
+from smtp_preflight.lab.conditions import LOGIN_HOST, SMTP_HOST
 from smtp_preflight.lab.sockets import LOOPBACK, Connection
 from smtp_preflight.lab.world import World
 from smtp_preflight.model import Profile

@@ -150,11 +150,11 @@ class Session:
         """What EHLO offers against eavesdroppers, or, where they are shut out, against strangers."""
         if self._encrypted:
             return f"AUTH {' '.join(self._mechanisms())}"
-        return "STARTTLS" if self._world.conditions.starttls_offered else ""
+        return "STARTTLS" if self._world.conditions.connection.starttls_offered else ""
 
     def _mechanisms(self) -> tuple[str, ...]:
         offered = self._wording.mechanisms
-        if self._world.conditions.bearer_offered:
+        if self._world.conditions.connection.bearer_offered:
             return offered
         return tuple(one for one in offered if one not in ("XOAUTH2", "OAUTHBEARER"))
 
@@ -163,7 +163,7 @@ class Session:
             return self._wording.bad_arguments
         if self._encrypted:
             return self._wording.starttls_again
-        if not self._world.conditions.starttls_offered:
+        if not self._world.conditions.connection.starttls_offered:
             return self._wording.unknown
         if self._buffer:
             self._buffer.clear()
@@ -255,7 +255,9 @@ class Session:
         """The first of the addresses that the mailbox may not send as, where the provider minds."""
         if not self._wording.send_as_denied:
             return ""
-        allowed = self._world.account.senders if self._world.conditions.send_as_granted else frozenset[str]()
+        allowed = (
+            self._world.account.senders if self._world.conditions.mail.send_as_granted else frozenset[str]()
+        )
         return next((one for one in senders if one not in allowed), "")
 
     def _reset(self, _argument: str) -> str:
@@ -335,8 +337,8 @@ class Session:
             if self._wording.auth_challenges:
                 yield self._challenge(status)
             return self._wording.auth_failed
-        if self._world.conditions.auth_refusal:
-            return self._world.conditions.auth_refusal
+        if self._world.conditions.mail.auth_refusal:
+            return self._world.conditions.mail.auth_refusal
         self._user = user
         return self._wording.auth_ok
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 
-from smtp_preflight.lab.faults import Conditions
+from smtp_preflight.lab.conditions import Conditions
 from smtp_preflight.lab.tokens import Mint, TokenFacts
 from smtp_preflight.lab.wording import Wording
 from smtp_preflight.model import Profile
