@@ -21,7 +21,8 @@ from typing import Any, Self
 from smtp_preflight.lab.authority import Authority
 from smtp_preflight.lab.conditions import LOGIN_HOST, SMTP_HOST, CertificateTerms
 from smtp_preflight.lab.entra import EXCHANGE_AUDIENCES, EXCHANGE_PERMISSIONS, Entra, PersonalEntra
-from smtp_preflight.lab.faults import FAULTS, Fault, conditions_for
+from smtp_preflight.lab.faults import FAULTS, conditions_for
+from smtp_preflight.lab.faults.fault import Fault
 from smtp_preflight.lab.google import MAIL_AUDIENCE, MAIL_SCOPE, Google, Plain
 from smtp_preflight.lab.http import HttpConnection
 from smtp_preflight.lab.identity import IdentityProvider
