@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
+NODE   := tests/node/node_modules/ready
 
 .PHONY: demo test lint format bench clean
 
@@ -11,7 +12,7 @@ demo: $(READY)  ## Check a mail setup against servers that this machine starts i
 	$(BIN)/pytest --profile=demo
 	@echo "The report: reports/demo/report.html"
 
-test: $(READY)  ## The project's own tests; no network beyond loopback.
+test: $(READY) $(NODE)  ## The project's own tests; no network beyond loopback.
 	$(BIN)/pytest tests -n 2 --cov --cov-report=term $(ARGS)
 
 lint: $(READY)  ## Style, format and types.
@@ -31,5 +32,11 @@ $(READY): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+# Others' programs that the tests check ours with; without npm those tests are skipped, and say so.
+$(NODE): tests/node/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  cd $(@D)/.. && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/ready; \
+	else echo "npm is not installed: the tests that need it will be skipped"; fi
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* dist build
+	rm -rf $(VENV) tests/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage* dist build
