@@ -35,7 +35,7 @@ $(READY): pyproject.toml
 # Others' programs that the tests check ours with; without npm those tests are skipped, and say so.
 $(NODE): tests/node/package-lock.json
 	@if command -v npm >/dev/null; then \
-	  cd $(@D)/.. && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/ready; \
+	  cd tests/node && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/ready; \
 	else echo "npm is not installed: the tests that need it will be skipped"; fi
 
 clean:
