@@ -7,11 +7,13 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -621,6 +623,18 @@ def test_ctrl_c_writes_what_is_known(interrupted: Any, run_suite: Any) -> None:
     assert again.report("dripping-replay")["verdict"] == "incomplete"
     assert "failed" not in again.outcomes("dripping-replay").values()
     assert "= smtp-preflight: dripping =" in interrupted.stdout
+
+
+def test_a_terminal_shows_what_is_awaited(dripping: DrippingServer, tmp_path: Path) -> None:
+    """Whoever sits there sees what takes so long; the line is gone once the answer is there."""
+    path = profile_of(dripping, tmp_path, "greeting_s = 2")
+    suite = f"-m pytest --profile={path} -m greeting -p no:cacheprovider --report-dir={tmp_path}"
+    child = pexpect.spawn(sys.executable, suite.split(), cwd=ROOT, timeout=60, dimensions=(24, 80))
+    child.expect_exact("  waiting for: greeting")
+    child.expect(r"\r {60}")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 1
 
 
 def test_reports_replace_the_last_runs(run_suite: Any, demo: str, healthy: Any, tmp_path: Path) -> None:

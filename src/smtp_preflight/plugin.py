@@ -28,6 +28,7 @@ from smtp_preflight.model import (
 )
 from smtp_preflight.outcome import Blocked, Explain, NotAsked, Remark
 from smtp_preflight.reporting import terminal
+from smtp_preflight.reporting.asked import waiting_line
 from smtp_preflight.roster import Roster, runs_for
 from smtp_preflight.session import REACH, ProfileRun
 
@@ -254,8 +255,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     run = run_of(item)
     shown = False
     while run.waiting(PROGRESS_S):
-        awaited = ", ".join(sorted({one.kind.__name__ for one in run.awaited}))
-        reporter.rewrite(f"  waiting for {awaited}"[:WIDTH], erase=True)
+        reporter.rewrite(waiting_line(run.awaited, WIDTH), erase=True)
         shown = True
     if shown:
         reporter.rewrite("", erase=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from smtp_preflight.model import ReportedFinding, Run, Stage
+from smtp_preflight.model import Question, ReportedFinding, Run, Stage
+from smtp_preflight.reporting.inert import printable
 from smtp_preflight.reporting.wording import told
 
 # Observation -> what a reader calls it, and the stage whose time it is.
@@ -66,6 +67,12 @@ class Spoken:
     who: str  # C: we, S: the server, -: what happened to the connection
     text: str
     marked: bool = False  # where the cause shows
+
+
+def waiting_line(questions: Iterable[Question], width: int) -> str:
+    """What is awaited, in words, for a terminal of this many columns."""
+    names = {f"{KINDS.get(one.kind.__name__, (one.kind.__name__,))[0]} {one.subject}" for one in questions}
+    return printable(f"  waiting for: {', '.join(sorted(name.strip() for name in names))}")[:width]
 
 
 def asked(run: Run) -> tuple[Asked, ...]:
