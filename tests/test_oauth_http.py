@@ -319,21 +319,21 @@ def test_whoever_shows_a_wrong_certificate_ends_it_whatever_addresses_are_left(s
 
 
 @contextlib.contextmanager
-def deaf(address: str, port: int) -> Iterator[None]:
-    """An address whose queue is full: it drops whoever wants to connect (Linux)."""
+def deaf(address: str, port: int = 0) -> Iterator[int]:
+    """A port of an address whose queue is full: it drops whoever wants to connect (Linux)."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((address, port), backlog=0))
         for _ in range(3):
             caller = stack.enter_context(socket.socket())
             caller.setblocking(False)
             caller.connect_ex(listener.getsockname())
-        yield
+        yield listener.getsockname()[1]
 
 
 def test_where_every_address_refuses_the_last_ones_words_are_kept(profile):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    found, _ = ask(profile, f"https://{HOST}:{port}/")
+    with socket.socket() as bound:  # and listening to nobody
+        bound.bind(("127.0.0.1", 0))
+        found, _ = ask(profile, f"https://{HOST}:{bound.getsockname()[1]}/")
     assert (found.failure, found.detail, found.sent) == (HttpFailure.CONNECT, "ECONNREFUSED", False)
 
 
@@ -435,9 +435,7 @@ def test_a_handshake_without_an_answer_meets_the_deadline(profile):
 
 
 def test_a_connection_that_does_not_come_about_meets_the_deadline(profile):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with deaf("127.0.0.1", port):
+    with deaf("127.0.0.1") as port:
         found, _ = ask(briefly(profile, 0.2), f"https://{HOST}:{port}/")
     assert (found.failure, found.sent) == (HttpFailure.TIMEOUT, False)
     assert found.detail == "after 0.2 s, while connecting"
