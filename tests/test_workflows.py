@@ -1,0 +1,125 @@
+"""The workflows: what linters say of them, and what their steps do when they are run as GitHub runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+BIN = Path(sys.executable).parent
+STEP_LIMIT_S = 120
+
+UNSET_SECRET = """
+provider = "microsoft365"
+mailbox = "alerts@contoso.example"
+[oauth]
+tenant = "contoso.onmicrosoft.com"
+client_id = "6731de76-14a6-49ae-97bc-6eba6914391e"
+grant = "client_credentials"
+client_secret = { env = "CONTOSO_CLIENT_SECRET" }
+"""
+
+
+def steps(workflow: str) -> Iterator[Mapping[str, Any]]:
+    """Every step of a workflow's jobs."""
+    read = YAML(typ="safe").load(ROOT / ".github/workflows" / workflow)
+    for job in read["jobs"].values():
+        yield from job["steps"]
+
+
+def commands(workflow: str) -> list[str]:
+    return [step["run"] for step in steps(workflow) if "run" in step]
+
+
+def shell(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a step as GitHub does: its shell and options, its variables, the virtual environment first."""
+    variables = {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(folder),
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": str(folder / "summary"),
+        "GITHUB_WORKSPACE": str(folder),
+        "RUNNER_TEMP": str(folder),
+        **environment,
+    }
+    bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    return subprocess.run(
+        bash, cwd=folder, env=variables, capture_output=True, text=True, timeout=STEP_LIMIT_S, check=False
+    )
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_nothing_in_a_workflow_can_be_abused(path: Path) -> None:
+    """Pinned actions, least permissions, no credentials left behind, nothing foreign in a shell."""
+    done = subprocess.run(
+        [BIN / "zizmor", "--offline", "--no-progress", "--color=never", path], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_workflows_are_what_github_reads() -> None:
+    schema = ["--builtin-schema", "vendor.github-workflows"]
+    done = subprocess.run(
+        [BIN / "check-jsonschema", *schema, *WORKFLOWS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def check_step() -> str:
+    """What the schedule runs for a profile."""
+    (script,) = [one for one in commands("health-check.yml") if "smtp-preflight" in one]
+    return script
+
+
+def test_a_scheduled_check_leaves_reports_and_a_summary(tmp_path: Path) -> None:
+    done = shell(check_step(), tmp_path, PROFILE=str(ROOT / "profiles/demo.toml"))
+    assert done.returncode == 0, done.stdout
+    assert "# demo: ready" in (tmp_path / "summary").read_text(encoding="utf-8")
+    written = {path.name for path in (tmp_path / "reports/demo").iterdir() if path.is_file()}
+    assert written == {"report.html", "report.json", "junit.xml", "summary.md"}
+
+
+def test_a_scheduled_check_that_fails_says_so_where_github_shows_it(tmp_path: Path) -> None:
+    """A secret that the environment lacks is empty there: a finding, with reports, and an annotation."""
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    (folder / "contoso.toml").write_text(UNSET_SECRET, encoding="utf-8")
+    done = shell(
+        f"{check_step()} -k test_secret_is_there", tmp_path, PROFILE="contoso", CONTOSO_CLIENT_SECRET=""
+    )
+    assert done.returncode == 1, done.stdout
+    assert "secret_unavailable" in (tmp_path / "summary").read_text(encoding="utf-8")
+    assert "::error" in done.stdout
+    assert (tmp_path / "reports/contoso/report.html").is_file()
+
+
+def test_reports_are_kept_after_a_failure_too() -> None:
+    (upload,) = [one for one in steps("health-check.yml") if "upload-artifact" in one.get("uses", "")]
+    assert upload["if"] == "${{ !cancelled() }}"
+    assert upload["with"]["path"] == "reports/"
+
+
+@pytest.mark.parametrize("command", [one for one in commands("ci.yml") if one.startswith("make")])
+def test_what_continuous_integration_makes_is_there(command: str) -> None:
+    """Make knows every target that the workflow asks for."""
+    done = subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_packages_are_those_of_the_other_continuous_integration(tmp_path: Path) -> None:
+    """Both read one list; this is how the workflow's step reads it."""
+    (install,) = [one for one in commands("ci.yml") if ".ci/packages" in one]
+    (tmp_path / ".ci").symlink_to(ROOT / ".ci")
+    listing = shell(install.replace("sudo apt-get update -qq", "true").replace("sudo", "echo"), tmp_path)
+    assert listing.returncode == 0, listing.stderr
+    assert {"postfix", "chromium"} <= set(listing.stdout.split())
+    assert "#" not in listing.stdout
