@@ -10,10 +10,11 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from smtp_preflight.cli.words import Commands, declare, refuse, say
-from smtp_preflight.diagnosis.cases import causes_of_case
+from smtp_preflight.diagnosis.cases import causes_of_case, signs_of_case
 from smtp_preflight.diagnosis.excerpts import excerpt_of, looks_like_token, marks_in
 from smtp_preflight.diagnosis.withheld import without_credentials
 from smtp_preflight.knowledge import entries
@@ -64,20 +65,21 @@ def explain(args: argparse.Namespace) -> int:
     if not text.strip():
         return refuse("explain: nothing to explain: give a CODE, a TEXT, or standard input")
     if text in entries():
-        lines = explanation_lines(text)
+        lines = explanation_lines(text, told)
     else:
         causes, quote, marks = _judged(text, told)
         if _is_only_a_word(text, causes, marks):
             return refuse(f"explain: {_unknown(text)}")
-        lines = cause_lines(causes, quote, marks)
+        lines = cause_lines(causes, quote, marks, told.get("provider", ""))
     for line in lines:
         say(line)
     return 0
 
 
-def explanation_lines(code: str) -> Iterator[str]:
-    """The entry of a known code; what only a run could fill in stays ``<name>``."""
-    return entry_lines(entries()[code], {})
+def explanation_lines(code: str, told: Mapping[str, Any] = MappingProxyType({})) -> Iterator[str]:
+    """The entry of a known code, with what is told of the set-up; what only a run sees stays ``<name>``."""
+    facts = signs_of_case({**told, "observed": {}}, load_providers()).facts
+    return entry_lines(entries()[code], facts, provider=told.get("provider", ""))
 
 
 def _unknown(code: str) -> str:
@@ -113,6 +115,7 @@ def case_of_profile(profile: Profile) -> dict[str, Any]:
             "scope": " ".join(profile.oauth.scope),
             "token_endpoint": profile.oauth.token_endpoint,
             "client_id": profile.oauth.client_id,
+            "profile": profile.name,
         },
     }
 

@@ -11,11 +11,12 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from smtp_preflight.cli.suite import suite_root
 from smtp_preflight.cli.words import Commands, declare, refuse, say, tell
-from smtp_preflight.model import Profile
+from smtp_preflight.model import GrantType, Profile
 from smtp_preflight.profile import load_profile, load_providers, settings_of
 from smtp_preflight.reporting.inert import printable
 from smtp_preflight.secrets import Secret
@@ -24,12 +25,14 @@ LAB_PROFILES = {  # who signs up at a lab of each provider
     "microsoft365": "demo.toml",
     "outlook_personal": "demo-outlook.toml",
     "google": "demo-gmail.toml",
+    "google_workspace": "demo-workspace.toml",
     "custom": "templates/custom.toml",
 }
 # Settings that the file of a lab's profile leaves out: some are no keys of a file, and a lab's limits are too
 # short for a mail client in somebody's hands.
 NOT_IN_A_FILE = ("lab", "written.", "limits.", "oauth.discovery_uri", "oauth.token_info_uri")
 LOOK_EVERY_S = 0.2
+BY_SIGN_IN = (GrantType.AUTHORIZATION_CODE, GrantType.DEVICE_CODE)
 
 T = TypeVar("T")
 
@@ -40,7 +43,18 @@ def add_to(commands: Commands) -> None:
 
     command = declare(commands, "lab", lab, "keep a lab running, and print a profile for it")
     command.add_argument("--provider", choices=LAB_PROFILES, default="microsoft365")
-    command.add_argument("--fault", metavar="CODE", help="break one thing; see `smtp-preflight faults`")
+    command.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="CODE",
+        help="break one thing; see `smtp-preflight faults`; repeatable",
+    )
+    command.add_argument(
+        "--grant",
+        choices=BY_SIGN_IN,
+        help="print a profile whose user has yet to sign in, by `smtp-preflight login`",
+    )
 
 
 def faults(args: argparse.Namespace) -> int:
@@ -65,15 +79,17 @@ def lab(args: argparse.Namespace) -> int:
 
     if importlib.util.find_spec("trustme") is None:
         return refuse("lab: trustme is not installed: pip install 'smtp-preflight[lab]'")
+    signed_up = load_profile(suite_root() / "profiles" / LAB_PROFILES[args.provider], load_providers())
+    if args.grant and not signed_up.oauth.client_id:
+        return refuse(f"lab: no user signs in with the lab's profile of {args.provider}, a service account's")
     try:
-        running = Lab.start(args.provider, args.fault)
+        running = Lab.start(args.provider, *args.fault)
     except ValueError as problem:
         return refuse(f"lab: {problem}")
     # Ended by a service manager as by Ctrl-C, so that the lab's folder goes with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), running:
-        signed_up = load_profile(suite_root() / "profiles" / LAB_PROFILES[args.provider], load_providers())
-        profile = running.overlay(signed_up)
+        profile = running.overlay(_yet_to_sign_in(signed_up, args.grant) if args.grant else signed_up)
         for line in profile_lines(profile):
             say(line)
         for line in _how_to_use(profile, running.secrets()):
@@ -81,6 +97,11 @@ def lab(args: argparse.Namespace) -> int:
         for event in _as_they_come(running.log):
             tell(printable(f"{event.server}: {event.what}"))
     return 0
+
+
+def _yet_to_sign_in(profile: Profile, grant: str) -> Profile:
+    """The same profile for a user who was given nothing, and signs in."""
+    return replace(profile, oauth=replace(profile.oauth, grant=GrantType(grant), refresh_token=None))
 
 
 def profile_lines(profile: Profile) -> Iterator[str]:
@@ -105,6 +126,9 @@ def _how_to_use(profile: Profile, secrets: Mapping[str, Secret]) -> Iterator[str
     for key in profile.oauth.secrets():
         yield f"export {_variable(key)}={shlex.quote(secrets[key].reveal())}"
     smtp = profile.smtp
+    if profile.oauth.grant in BY_SIGN_IN:
+        yield "Sign in: smtp-preflight login lab. There is no password. A browser will warn of the page: its"
+        yield f"certificate is by a private authority, {profile.ca_file}."
     yield f"Then: smtp-preflight check lab. Other clients find {smtp.host}:{smtp.port} at 127.0.0.1."
     yield "What the servers are asked is shown below. Ctrl-C ends them."
 
