@@ -8,12 +8,9 @@ with the credentials already replaced.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import datetime as dt
 import ipaddress
-import json
 import re
 import socket
 import ssl
@@ -21,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from smtp_preflight.model import (
     AuthExchange,
@@ -35,15 +32,14 @@ from smtp_preflight.model import (
     SmtpGreeting,
     SmtpReply,
     StartTls,
-    short,
 )
+from smtp_preflight.probes.sasl import acknowledgement, bearer_response, decoded_challenge
 from smtp_preflight.probes.stream import Stream, error_name, printable
 from smtp_preflight.secrets import Secret, Wallet
 
 REPLY_BYTES = 64 * 1024
 REPLY_LINES = 200
 HEAD_BYTES = 200
-CHALLENGE_KEYS = 20
 CHALLENGES_AT_MOST = 3
 COMMAND_BYTES = 512  # RFC 5321 section 4.5.3.1.4, the line's end included
 # How long bytes behind the 220 to STARTTLS are waited for; later ones break the handshake visibly.
@@ -344,7 +340,8 @@ async def probe_auth(dialogue: Dialogue, *, user: str, token: Secret, mechanism:
     Nothing is sent without verified TLS, or where a character would break the message's form: NOT_SENT.
     """
     mechanism = mechanism.upper()
-    response = Secret(_sasl_response(dialogue.profile, user, token, mechanism), "sasl_response")
+    smtp = dialogue.profile.smtp
+    response = bearer_response(mechanism, user, token, host=smtp.host, port=smtp.port)
     fits = len(f"AUTH {mechanism} {response.reveal()}\r\n") <= COMMAND_BYTES
     talk = _Auth(dialogue, mechanism, response, "initial_response" if fits else "two_steps")
     async with dialogue.step(dialogue.profile.limits.reply_s) as step:
@@ -394,12 +391,12 @@ class _Auth:
 
     async def _answer(self, step: Step, challenge: bytes) -> SmtpReply:
         if challenge:
-            self.challenge, self.challenge_text = _decoded(self._dialogue, challenge)
+            clean = self._dialogue.wallet.redact
+            self.challenge, self.challenge_text = decoded_challenge(challenge, clean)
         if not self._responded and (not challenge or self.shape == "two_steps"):
             self._responded = True
             return await step.ask(self._response.reveal(), shown=self._size)
-        # An error was explained: RFC 7628 section 3.2.3 wants a lone %x01, XOAUTH2 an empty line.
-        return await step.ask("AQ==" if self._mechanism == "OAUTHBEARER" else "")
+        return await step.ask(acknowledgement(self._mechanism))
 
     @property
     def _size(self) -> str:
@@ -412,38 +409,6 @@ def _refuse_unsafe(dialogue: Dialogue, user: str, token: Secret) -> None:
     for what, value in (("user", user), ("token", token.reveal())):
         if re.search(r"[\x00-\x1f\x7f]", value):
             raise _Lost(Failure.NOT_SENT, f"control character in the {what}")
-
-
-def _sasl_response(profile: Profile, user: str, token: Secret, mechanism: str) -> str:
-    """The client's message in base64: Google's and Microsoft's XOAUTH2, or RFC 7628 section 3.1."""
-    bearer = f"auth=Bearer {token.reveal()}"
-    if mechanism == "OAUTHBEARER":
-        authzid = user.replace("=", "=3D").replace(",", "=2C")  # RFC 5801 section 4
-        endpoint = f"host={profile.smtp.host}\x01port={profile.smtp.port}"
-        plain = f"n,a={authzid},\x01{endpoint}\x01{bearer}\x01\x01"
-    else:
-        plain = f"user={user}\x01{bearer}\x01\x01"
-    return base64.b64encode(plain.encode()).decode("ascii")
-
-
-def _decoded(dialogue: Dialogue, challenge: bytes) -> tuple[Mapping[str, str], str]:
-    """A challenge as its JSON members, or as text where it is something else; bounded and safe to keep."""
-    try:
-        plain = base64.b64decode(challenge, validate=True)
-    except (binascii.Error, ValueError):
-        return {}, short(dialogue.shown(challenge))
-    try:
-        members = json.loads(plain)
-    except (ValueError, RecursionError):
-        members = None
-    if not isinstance(members, dict):
-        return {}, short(dialogue.shown(plain))
-    kept = list(members.items())[:CHALLENGE_KEYS]
-    return {_kept(dialogue, key): _kept(dialogue, value) for key, value in kept}, ""
-
-
-def _kept(dialogue: Dialogue, value: Any) -> str:
-    return short(dialogue.shown(value if isinstance(value, str) else json.dumps(value)))
 
 
 # --- the envelope and the message --------------------------------------------------------------------------
