@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from smtp_preflight.diagnosis.comparisons import looked_at
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import AFTER_TLS, PASSWORD_MECHANISMS, signs_of
 from smtp_preflight.model import Ehlo, Finding, Seen, Stage
+
+# What the expectation of the stage is about.
+OFFERED = ("auth_offered", "encrypted", "preset_offers")
 
 
 def why_no_bearer_offered(seen: Seen) -> Finding:
     """Under TLS the server offers neither XOAUTH2 nor OAUTHBEARER."""
     ehlo = seen.get(Ehlo, AFTER_TLS)
-    words = str(ehlo.reply) if ehlo else ""
-    return finding(seen, Stage.AUTH_OFFERED, "auth_offered", facts={"seen": words})
+    words = "\n".join((str(ehlo.reply) if ehlo else "", *looked_at(seen)))
+    return finding(seen, Stage.AUTH_OFFERED, *OFFERED, facts={"seen": words})
 
 
 def remark_on_passwords(seen: Seen, ehlo: Ehlo) -> Finding | None:

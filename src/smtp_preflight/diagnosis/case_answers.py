@@ -12,12 +12,11 @@ from smtp_preflight.diagnosis.excerpts import decoded_challenge, excerpt_of
 from smtp_preflight.diagnosis.numbers import aadsts_sign
 from smtp_preflight.diagnosis.said import Said, several, table, words
 from smtp_preflight.diagnosis.signs import STRIPPED
-from smtp_preflight.diagnosis.wordings import enhanced_by_words
+from smtp_preflight.diagnosis.wordings import STATUS, enhanced_by_words, joined
 from smtp_preflight.model import Ehlo, Profile, SmtpReply, Stage
 
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # a case is of no day
 _CODE = re.compile(r"\s*([2-5]\d\d)(?:\.0)?(?![\d.])")
-_STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _AADSTS = re.compile(r"AADSTS(\d{1,10})\b", re.IGNORECASE | re.ASCII)
 
 # --- the mail server ---------------------------------------------------------------------------------------
@@ -52,22 +51,13 @@ def reply_in(told: Mapping[str, Any]) -> dict[str, str]:
     code = _CODE.match(words(told.get("smtp_code"))) or _CODE.match(lines[0] if lines else "")
     if code is None:
         return {}
-    text = _joined([re.sub(rf"^\s*{code[1]}(?:[ -]|$)", "", line) for line in lines])
-    status = _STATUS.fullmatch(words(told.get("enhanced")))
+    text = words(joined([re.sub(rf"^\s*{code[1]}(?:[ -]|$)", "", line) for line in lines]))
+    status = STATUS.fullmatch(words(told.get("enhanced")))
     number, text, is_inner = _refusal_behind(code[1], text)
     if status is None or is_inner:
-        status = _STATUS.search(text)
+        status = STATUS.search(text)
     enhanced = status[1] if status else enhanced_by_words(number, text)
     return {"smtp_code": number, "text": text} | ({"enhanced": enhanced} if enhanced else {})
-
-
-def _joined(lines: list[str]) -> str:
-    """The lines as one; the enhanced code at the head of each (RFC 2034 section 4) is kept once."""
-    first = _STATUS.match(lines[0].strip() if lines else "")
-    again = re.compile(rf"\s*{re.escape(first[1])}(?!\S)") if first else None
-    return words(
-        " ".join([*lines[:1], *(again.sub("", line, count=1) if again else line for line in lines[1:])])
-    )
 
 
 def _refusal_behind(code: str, text: str) -> tuple[str, str, bool]:

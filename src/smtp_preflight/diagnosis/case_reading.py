@@ -155,10 +155,15 @@ def _stage_of_words(text: str) -> Stage:
 _SHOWN_AT = (
     (r"(421|554|501|550) .*(HELO|EHLO)", Stage.GREETING),
     (r"421 4\.7\.66", Stage.TLS),
-    (r"(454|502|530) .*TLS (is )?(not|unavailable)", Stage.STARTTLS),
+    (r"(454|502|530) .*TLS (is )?(not|unavailable)|(454|525) .*STARTTLS", Stage.STARTTLS),
+    (
+        r"\S+ .*(DMARC|SPF|DKIM)|\S+ [45]\.7\.(2[35679]|32[1-5]|509|515|129|124) |421 4\.7\.3[02] ",
+        Stage.DELIVERY,
+    ),
+    (r"\S+ \d\.4\.7 ", Stage.DELIVERY),
+    (r"421 .*RCPT", Stage.RCPT_TO),
     (r"421 ", Stage.GREETING),
     (r"(334|535|534|538|504|503|500|454) |432 4\.7\.12|501 (5\.5\.|$)", Stage.AUTH),
-    (r"\S+ .*(DMARC|SPF|DKIM)|\S+ [45]\.7\.(26|509|515|23|129|124) |\S+ \d\.4\.7 ", Stage.DELIVERY),
     (r"530 |555 |\S+ 5\.7\.750 |\S+ .*mail sending denied", Stage.MAIL_FROM),
     (r"\S+ .*relay(?!.*limit)|\S+ 5\.7\.(64|54) |\S+ 4\.5\.3 ", Stage.RCPT_TO),
     (r"\S+ 5\.1\.(8|20|90) ", Stage.DATA),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from smtp_preflight.diagnosis import lint
@@ -100,7 +99,7 @@ def common_signs(case: Case, profile: Profile, text: str, presets: Mapping[str, 
     if not host and case.stage not in HTTP_STAGES and case.hearsay:
         host, port = target_of(text)
     number = port or f"{said.number(*PORT) or 0:.0f}"
-    kind = next((kind for one, kind in case.preset.legacy_hosts.items() if fnmatchcase(host, one)), "")
+    kind = lint.kind_of_host(case.preset, host)
     found = {
         "provider": case.provider,
         "grant": case.grant,
@@ -208,11 +207,17 @@ def facts_of(case: Case, profile: Profile) -> dict[str, str]:
         "client_id": profile.oauth.client_id,
         "scope": " ".join(profile.oauth.scope),
         "token_endpoint": profile.oauth.token_endpoint,
+        "profile": _plain_name(case.said.text("profile")),
         "preset_host": preset.endpoints[0].host if preset.endpoints else "",
         "preset_port": str(preset.endpoints[0].port) if preset.endpoints else "",
         **_claimed(case),
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _plain_name(name: str) -> str:
+    """The name of a profile, which stands in commands; nothing where it is anything else."""
+    return name if re.fullmatch(r"[\w.-]{1,100}", name, re.ASCII) else ""
 
 
 def _claimed(case: Case) -> dict[str, str]:

@@ -67,7 +67,7 @@ def signs_of_claims(claims: Mapping[str, Any], said: Said, profile: Profile) -> 
         found |= {"token_use": "id_token"}
     if (
         not {"scp", "roles"} & set(claims)
-        and found["claims_kind"] == "app"
+        and found.get("claims_kind") == "app"
         and not _for_application(claims, said)
     ):
         found = {key: value for key, value in found.items() if key not in ("permission", "claims_kind")}
@@ -166,10 +166,16 @@ def _told_claims(said: Said, profile: Profile) -> dict[str, str]:
         found["claims_kind"] = "user" if "scp" in claims else "app"
         found.setdefault("aud", "unknown")
         if (right := permitted(Seen(profile, NOW), token)) is not None:
-            found["permission"] = "present" if right else "missing"
+            found["permission"] = "present" if right else _without_permission(found, profile)
     if "tid" in claims and profile.expect.tid:
         found["tid"] = "match" if token.values("tid") & set(profile.expect.tid) else "mismatch"
     return found
+
+
+def _without_permission(found: Mapping[str, str], profile: Profile) -> str:
+    """An application that RBAC permits has none in its token."""
+    by_rbac = found["claims_kind"] == "app" and profile.oauth.app_permission == "rbac"
+    return "rbac" if by_rbac else "missing"
 
 
 def _asked_for(said: Said, profile: Profile) -> dict[str, str]:
@@ -194,7 +200,9 @@ def _user(owner: str, said: Said) -> dict[str, str]:
     login = said.address(*LOGIN)
     if not owner or not login:
         return {}
-    return {"user": "match" if owner == login else "mismatch", "claims_kind": "user"}
+    also = {said.address(name) for name in USER}
+    whose = "match" if owner == login else "alias" if login in also else "mismatch"
+    return {"user": whose, "claims_kind": "user"}
 
 
 def _age(said: Said) -> dict[str, str]:

@@ -16,6 +16,8 @@ OPENID = frozenset({"offline_access", "openid", "profile", "email"})  # scopes o
 
 def claim_signs(seen: Seen, token: AccessToken) -> dict[str, str]:
     """Each claim that matters, as a sign; of an opaque token only what the answer or token info says."""
+    if not token.opaque and not token.claims:
+        return {"token": "damaged", "token_fault": "damaged"}
     found = _opaque_signs(seen, token) if token.opaque else _readable_signs(seen, token)
     return {**found, "token_fault": fault_of(found, "opaque" if token.opaque else "none")}
 
@@ -116,8 +118,16 @@ def _readable_signs(seen: Seen, token: AccessToken) -> dict[str, str]:
     if token.claim("appid") and profile.oauth.client_id:
         found["appid"] = _match(token.values("appid"), (profile.oauth.client_id,))
     if not token.for_application and token.user and profile.mailbox:
-        found["user"] = _match(frozenset({token.user.lower()}), (profile.mailbox,))
+        found["user"] = _owner(token, profile.mailbox.lower())
     return found
+
+
+def _owner(token: AccessToken, mailbox: str) -> str:
+    """Whose token it is: the mailbox's (match), somebody's who only has its address (alias), another's."""
+    if token.user.lower() == mailbox:
+        return "match"
+    names = (token.claim(name).lower() for name in ("preferred_username", "unique_name", "email"))
+    return "alias" if mailbox in names else "mismatch"
 
 
 def _permission(seen: Seen, token: AccessToken) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 
 from smtp_preflight.diagnosis.claim_signs import LEEWAY, permitted
+from smtp_preflight.diagnosis.mailbox_logins import wanted_for_reading
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import signs_of
-from smtp_preflight.model import AccessToken, Finding, Seen, SignatureCheck, Stage
+from smtp_preflight.model import AccessToken, Finding, Grant, Seen, SignatureCheck, Stage
 
 AUDIENCE = ("aud",)
 PERMISSION = ("aud", "permission", "claims_kind")
@@ -31,7 +32,13 @@ def why_signature_fails(seen: Seen) -> Finding:
 
 
 def why_claim_differs(seen: Seen, claim: str) -> Finding:
-    """The token is for another service, of another tenant, or issued to another application."""
+    """The token is for another service, of another tenant, or issued to another application.
+
+    An ID token is for the application that asked: whom it is for is then no fault of its own.
+    """
+    grant = seen.get(Grant)
+    if claim == "aud" and grant and grant.token and grant.token.is_id_token:
+        return why_not_an_access_token(seen, grant.token)
     facts = signs_of(seen).facts
     words = f"{claim}: {facts.get(claim, '')}"
     return finding(seen, Stage.CLAIMS, *SIGNS_OF_CLAIM[claim], facts={"seen": words})
@@ -59,7 +66,7 @@ def why_not_an_access_token(seen: Seen, token: AccessToken) -> Finding:
 def why_user_differs(seen: Seen) -> Finding:
     """The token's owner is not the SASL user."""
     words = f"token of {signs_of(seen).facts.get('token_user')}, SASL user {seen.profile.mailbox}"
-    return finding(seen, Stage.CLAIMS, "user", facts={"seen": words})
+    return finding(seen, Stage.CLAIMS, "user", "claims_kind", facts={"seen": words})
 
 
 def begins_and_ends_around(token: AccessToken) -> bool:
@@ -85,7 +92,9 @@ def remark_on_excess(seen: Seen, token: AccessToken) -> Finding | None:
     """The token allows sending, and more than that."""
     if not permitted(seen, token):
         return None
-    wanted = {one.lower() for one in (*ENOUGH, *seen.profile.expect.permissions)}
+    wanted = {
+        one.lower() for one in (*ENOUGH, *seen.profile.expect.permissions, *wanted_for_reading(seen.profile))
+    }
     excess = sorted(one for one in token.permissions if one.lower() not in wanted)
     if not excess:
         return None

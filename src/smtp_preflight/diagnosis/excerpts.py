@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import base64
 import binascii
+import html
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 from urllib.parse import parse_qsl
 
 from smtp_preflight.diagnosis.numbers import listed_numbers
+from smtp_preflight.diagnosis.wordings import joined
 from smtp_preflight.model import Stage
 
 MOST_CHARS = 200_000
 MOST_LINES = 4_000
 MOST_OBJECTS = 200
 MOST_REPLY_LINES = 30
+MOST_OF_A_DESCRIPTION = 12  # lines
 LEAST_TOKEN = 40
 LOOK_UP = "https://login.microsoftonline.com/error?code={}"
 
@@ -35,8 +39,9 @@ _AT_START = re.compile(rf"\s*(?:{_STAMP}|{_MARK}){{0,4}}({_CODES})(?:([ -])(.*)|
 _ENHANCED = re.compile(rf"(?<![\d.#])({_CODES})[ \-:;,]{{1,3}}#?(([245])\.\d{{1,3}}\.\d{{1,3}})(?![\d.])(.*)")
 _QUOTED = re.compile(rf"\(({_CODES}),\s*b?(['\"])(.*?)\2[,)]")
 _AFTER_WORD = re.compile(
-    r"(?:said|repl(?:y|ied)|returned|responded|response|error|login|failed|rejected)"
-    rf"\W{{1,5}}({_CODES})[ -](\D.*)",
+    r"(?:said|repl(?:y|ied)|returned|responded|response|error|login|failed|rejected|smtp|server"
+    r"|fehler|antwort(?:et|ete)?|erreur|r[ée]pon(?:se|du)|serveur)"
+    rf"\W{{1,5}}({_CODES})[ -](\D.*|[245]\.\d{{1,3}}\.\d{{1,3}} .*)",
     re.IGNORECASE,
 )
 _COMMAND = re.compile(
@@ -60,6 +65,12 @@ _BOUNCE = re.compile(
     r"diagnostic-code|remote server returned|delivery (has failed|status notification)|undeliver",
     re.IGNORECASE,
 )
+
+_ENTITY = re.compile(r"&(?:quot|apos|lt|gt|amp|nbsp|#\d{1,5}|#x[0-9a-f]{1,4});", re.IGNORECASE)
+_TAG = re.compile(r"</?(?:p|br|div|pre|td|tr|li|blockquote)(?:\s[^<>]{0,300})?/?>", re.IGNORECASE)
+_TRAILER = re.compile(r"\s*(Trace|Correlation|Timestamp)")
+# How a line begins that is something else than the rest of a sentence.
+_NEWS = re.compile(r"\s*(?:$|[A-Z]\S*[:>|]\s|\d{4}-|[\[{\"]|AADSTS)")
 
 _TOKEN = re.compile(
     r"eyJ[\w-]+(?:\.[\w-]*){1,4}|(?:ya29\.|1//|4/|Ew[A-C]|[01]\.A|M\.[CR])[\w.+/=!*$~-]+", re.ASCII
@@ -108,12 +119,12 @@ class _Reply:
 
     @property
     def text(self) -> str:
-        return " ".join(self.lines)
+        return joined(list(self.lines))
 
 
 def excerpt_of(text: str) -> Excerpt:
     """What in the text tells most of the failure: the first refusal; the text itself where there is none."""
-    lines = text[:MOST_CHARS].splitlines()[:MOST_LINES]
+    lines = _plain(text[:MOST_CHARS]).splitlines()[:MOST_LINES]
     if number := _bare_number(text[:MOST_CHARS]):
         return Excerpt({"body": {"error_description": f"AADSTS{number}"}}, 0, tuple(lines))
     found = [*_answers(lines), *_refusals(lines), *_numbers(lines)]
@@ -121,6 +132,13 @@ def excerpt_of(text: str) -> Excerpt:
         return min(found, key=lambda one: one.at)
     told = {"exception": " ".join(text[:MOST_CHARS].split())}
     return _accepted(lines) or Excerpt(told, 0, tuple(lines))
+
+
+def _plain(text: str) -> str:
+    """A page's source as it is shown; any other text as it is."""
+    if not _ENTITY.search(text) and not _TAG.search(text):
+        return text
+    return html.unescape(_TAG.sub("\n", text)).replace("\xa0", " ")
 
 
 # --- replies -----------------------------------------------------------------------------------------------
@@ -208,7 +226,7 @@ def _goes_on(line: str, at: int, end: int) -> bool:
     if not line.strip() or _AT_START.match(line) or _COMMAND.search(line) or _ENHANCED.search(line):
         return False
     return line[0] in " \t" or (
-        (at == 0 and not re.match(r"\s*(?:\S+[:>|]\s|\d{4}-|[\[{])", line)) and end < 4
+        (at == 0 and not re.match(r"\s*(?:\S+[:>|]\s|\d{4}-|\{|\[(?!\S+\.outlook\.com))", line)) and end < 4
     )
 
 
@@ -306,9 +324,11 @@ def _numbers(lines: list[str]) -> Iterator[Excerpt]:
 
 
 def _description(lines: list[str], at: int, told: str) -> str:
-    """The description with its trailer of ids, which may stand on lines of its own."""
-    rest = [line for line in lines[at + 1 : at + 8] if re.match(r"\s*(Trace|Correlation|Timestamp)", line)]
-    return " ".join([told, *rest])
+    """The description, which may be broken into lines, and its trailer of ids on lines of their own."""
+    following = lines[at + 1 : at + MOST_OF_A_DESCRIPTION]
+    wrapped = list(takewhile(lambda line: not _NEWS.match(line) and not _AT_START.match(line), following))
+    trailer = [line for line in following[len(wrapped) :] if _TRAILER.match(line)]
+    return " ".join([told, *wrapped, *trailer])
 
 
 # --- numbers and tokens alone ------------------------------------------------------------------------------

@@ -1,24 +1,52 @@
-"""Which harmless questions would tell more, once something has failed."""
+"""Which harmless questions would tell more, once something has failed.
+
+None of them logs in where that could count against an account, sends, consents or revokes.
+"""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from smtp_preflight.diagnosis.signs import is_address
+from smtp_preflight.diagnosis.mailbox_logins import reading_permission
+from smtp_preflight.diagnosis.numbers import NO_SUCH_TENANT
+from smtp_preflight.diagnosis.places import (
+    in_the_other_mode,
+    internet_place,
+    mailbox_tenant,
+    other_place,
+    over_https,
+    preset_service,
+)
+from smtp_preflight.diagnosis.signs import AFTER_TLS, is_address
 from smtp_preflight.model import (
+    AuthExchange,
+    Discovery,
     DnsAnswer,
+    Ehlo,
+    Failure,
+    Grant,
+    MailboxLogin,
     PortCheck,
-    Profile,
     Question,
     Seen,
+    ServiceCheck,
+    SmtpGreeting,
     SystemAddresses,
     TcpConnects,
+    TlsFailure,
+    TlsHandshake,
 )
 
 
 def follow_ups(seen: Seen) -> tuple[Question, ...]:
     """Questions from the table that separate the causes still open; none where all went well."""
-    return (*_what_is_published(seen), *_what_else_connects(seen))
+    return (
+        *_what_is_published(seen),
+        *_what_else_connects(seen),
+        *_how_tls_is_begun(seen),
+        *_what_else_is_distrusted(seen),
+        *_where_tokens_are_taken(seen),
+        *_whose_tenant(seen),
+        *_what_the_mailbox_says(seen),
+    )
 
 
 def _what_is_published(seen: Seen) -> tuple[Question, ...]:
@@ -39,18 +67,66 @@ def _what_else_connects(seen: Seen) -> tuple[Question, ...]:
     return tuple(Question(PortCheck, place) for place in dict.fromkeys(places) if place)
 
 
-def internet_place(profile: Profile) -> str:
-    """Where HTTPS has to be open for anything to work: the token endpoint; nowhere behind a proxy."""
-    if profile.proxy:
-        return ""
-    try:
-        url = urlsplit(profile.oauth.token_endpoint)
-        return f"{url.hostname}:{url.port or 443}" if url.hostname else ""
-    except ValueError:  # the port is no number
-        return ""
+def _how_tls_is_begun(seen: Seen) -> tuple[Question, ...]:
+    """Nothing that can be understood comes: does the port want TLS at once, or only after STARTTLS?"""
+    by_starttls = seen.profile.smtp.tls == "starttls"
+    silent = _greets_strangely(seen) if by_starttls else _shakes_no_hands(seen)
+    return _look_at(in_the_other_mode(seen.profile)) if silent else ()
 
 
-def other_place(profile: Profile) -> str:
-    """Another submission port of the provider's, if it has one."""
-    tried = profile.as_written.smtp.port
-    return next((str(one) for one in profile.provider.endpoints if one.port != tried), "")
+def _greets_strangely(seen: Seen) -> bool:
+    greeting = seen.get(SmtpGreeting)
+    if greeting is None or greeting.reply is not None:
+        return False
+    return greeting.failure is not Failure.NOT_SMTP or greeting.looks_like == "tls"
+
+
+def _shakes_no_hands(seen: Seen) -> bool:
+    tls = seen.get(TlsHandshake)
+    if tls is None or tls.completed:
+        return False
+    return tls.failure not in (TlsFailure.VERIFY, TlsFailure.VERSION) and not tls.ca_problem
+
+
+def _what_else_is_distrusted(seen: Seen) -> tuple[Question, ...]:
+    """The certificate comes from nobody who is trusted: is that so of all, or of the mail server's only?"""
+    tls = seen.get(TlsHandshake)
+    if tls is None or tls.leaf is None or tls.issuer_trusted or tls.ca_problem:
+        return ()
+    return _look_at(over_https(seen.profile))
+
+
+def _where_tokens_are_taken(seen: Seen) -> tuple[Question, ...]:
+    """The host offers no login with a token: does the provider's own submission service?"""
+    ehlo = seen.get(Ehlo, AFTER_TLS)
+    if ehlo is None or not ehlo.accepted or ehlo.bearer_mechanisms:
+        return ()
+    return _look_at(preset_service(seen.profile))
+
+
+def _look_at(subject: str) -> tuple[Question, ...]:
+    return (Question(ServiceCheck, subject),) if subject else ()
+
+
+def _whose_tenant(seen: Seen) -> tuple[Question, ...]:
+    """The tenant asked does not exist: which one does the mailbox's domain belong to?"""
+    discovery, grant = seen.get(Discovery), seen.get(Grant)
+    told = {
+        *(discovery.error_codes if discovery else ()),
+        *(grant.error.codes if grant and grant.error else ()),
+    }
+    domain = mailbox_tenant(seen.profile)
+    return (Question(Discovery, domain),) if domain and told & NO_SUCH_TENANT else ()
+
+
+def _what_the_mailbox_says(seen: Seen) -> tuple[Question, ...]:
+    """SMTP refuses the token without a reason: is the token at fault, or SMTP switched off?
+
+    Asked only where the token may read mail, once, and never where the server counts logins.
+    """
+    auth, place = seen.get(AuthExchange), seen.profile.place_of("imap")
+    if auth is None or auth.reply is None or auth.reply.code != 535 or not place:
+        return ()
+    counted = "too many" in auth.reply.text.lower()
+    may_read = reading_permission(seen, "imap") == "present"
+    return (Question(MailboxLogin, place),) if may_read and not counted else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smtp_preflight.diagnosis.comparisons import looked_at
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import signs_of
 from smtp_preflight.model import Finding, Seen, SmtpStep, Stage
@@ -10,7 +11,7 @@ from smtp_preflight.model import Finding, Seen, SmtpStep, Stage
 def why_not_greeted(seen: Seen) -> Finding:
     """No greeting came, it was no welcome, or EHLO was not accepted after it."""
     words = signs_of(seen).facts.get("greeting_seen", "nothing was read")
-    return finding(seen, Stage.GREETING, facts={"seen": words})
+    return finding(seen, Stage.GREETING, facts={"seen": "\n".join((words, *looked_at(seen)))})
 
 
 def remark_on_greeting_time(seen: Seen, step: SmtpStep) -> Finding | None:

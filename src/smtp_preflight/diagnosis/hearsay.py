@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from smtp_preflight.knowledge.inspectors import inspector_in
 from smtp_preflight.model import DnsStatus, Failure, HttpFailure, Stage, TcpOutcome, TlsFailure
 
 HTTP_STAGES = frozenset({Stage.DISCOVERY, Stage.DEVICE, Stage.AUTHORIZE, Stage.TOKEN, Stage.REFRESH})
@@ -81,6 +82,7 @@ _UNRESOLVED = re.compile(r"failed to resolve|NameResolutionError|could not resol
 _HTTP_STATUS = re.compile(
     r"\bHTTP(?:/[\d.]+)?(?:[ _-]?(?:error|status|code))*[ :=]+([1-5]\d\d)\b", re.IGNORECASE
 )
+_ABOUT_CERTIFICATE = re.compile(r"issue[rd]|\bCN ?=|\bO ?=|certificate|verify|\bTLS\b|\bSSL\b", re.IGNORECASE)
 _TARGET = re.compile(
     r"(?<![\w@.-])((?:[a-z0-9_-]+\.)+[a-z]{2,24}|(?:\d{1,3}\.){3}\d{1,3}|::1|localhost)\.?"
     r"(?:[:,]\s*(?:port[ =]+)?(\d{1,5}))?(?![\w.-]*@)",
@@ -93,6 +95,8 @@ def signs_of_words(text: str, stage: Stage) -> dict[str, str]:
     found = {"text": text, "witness": "program"}
     if status := _HTTP_STATUS.search(text):
         found["http_status"] = status[1]
+    if _ABOUT_CERTIFICATE.search(text) and inspector_in(text):
+        found["cert_issuer"] = "inspector"
     if stage in HTTP_STAGES:
         failure = _http_failure(text)
         return found | ({"http_failure": failure} | _verify_code(text) if failure else {})
@@ -115,7 +119,7 @@ def target_of(text: str) -> tuple[str, str]:
 
 def is_decorated(text: str) -> bool:
     """The name that was looked up has quotes or the like around it, which are part of it."""
-    return bool(re.search(r"ENOTFOUND\s+\S*[\"';,<>/]", text))
+    return bool(re.search(r"ENOTFOUND\s+\S*[\"';,<>/]", text, re.IGNORECASE))
 
 
 def _http_failure(text: str) -> str:

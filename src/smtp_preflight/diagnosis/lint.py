@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from smtp_preflight.model import GrantType, Profile, SecretCheck
+from smtp_preflight.diagnosis.ends import End
+from smtp_preflight.model import GrantType, Profile, Provider, SecretCheck
 
 OPENID = frozenset({"offline_access", "openid", "profile", "email"})
 SEVERAL_TENANTS = frozenset({"common", "organizations", "consumers"})
@@ -34,6 +35,13 @@ CLOUDS = {  # a word in a host name, and the national cloud it belongs to
 _GRAPH = frozenset({"", "https://graph.microsoft.com"})  # a permission without a resource is Graph's
 _POSTMAN = frozenset({"oauth.pstmn.io", "www.getpostman.com"})  # guides leave its address in profiles
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+KEY_FILES = {
+    "certificate": "a certificate with its RSA key, in PEM or PKCS#12, and the passphrase where it is locked",
+    "service_account": "the JSON file of a service account's key, as Google hands it out",
+}
+GOOGLE_CLIENT = ".apps.googleusercontent.com"
+_GUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_ENTRA_CLIENT = re.compile(rf"{_GUID}|[0-9A-Fa-f]{{16}}")  # the second form is of personal accounts' old apps
 _TENANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
@@ -58,10 +66,21 @@ def problem_with_scope(profile: Profile) -> Problem | None:
 
 def _google_scope(profile: Profile) -> Problem | None:
     if GOOGLE_MAIL in profile.oauth.scope:
-        return None
+        return _google_offline(profile)
     if any(scope.rstrip("/") == GOOGLE_MAIL.rstrip("/") for scope in profile.oauth.scope):
         return _scope_problem("scope_invalid_or_malformed", profile, GOOGLE_MAIL)
     return _scope_problem("google_scope_not_full_mail", profile, GOOGLE_MAIL)
+
+
+def _google_offline(profile: Profile) -> Problem | None:
+    """At Google it is not the scope that asks for a refresh token; without consent there is one only once."""
+    params = profile.oauth.authorize_params
+    asked = params.get("access_type") == "offline" and "consent" in params.get("prompt", "").split()
+    if asked or profile.oauth.grant is not GrantType.AUTHORIZATION_CODE:
+        return None
+    found = ", ".join(f"{key}={value}" for key, value in params.items()) or "nothing"
+    wanted = "access_type=offline, prompt=consent"
+    return Problem("offline_access_not_requested", "oauth.authorize_params", found, wanted)
 
 
 def _microsoft_scope(profile: Profile) -> Problem | None:
@@ -127,15 +146,16 @@ def problem_with_host(profile: Profile) -> Problem | None:
     host = profile.smtp.host.lower()
     if any(host == one.host for one in profile.provider.endpoints) or not profile.provider.endpoints:
         return None
-    kind = _kind_of_host(profile, host)
+    kind = kind_of_host(profile.provider, host)
     if kind in ("", "accepted", "other_cloud"):
         return None
     wanted = str(profile.provider.endpoints[0])
     return Problem("wrong_submission_host", "smtp.host", f"{host} ({kind.replace('_', ' ')})", wanted)
 
 
-def _kind_of_host(profile: Profile, host: str) -> str:
-    known = profile.provider.legacy_hosts
+def kind_of_host(provider: Provider, host: str) -> str:
+    """What the preset says of a host, in lower case, that is not its submission host; empty: nothing."""
+    known = provider.legacy_hosts
     if host in known:
         return known[host]
     return next((kind for pattern, kind in known.items() if fnmatch.fnmatchcase(host, pattern)), "")
@@ -165,6 +185,10 @@ def problem_with_client(profile: Profile) -> Problem | None:
     credential = oauth.client_secret or oauth.certificate or oauth.federated
     if oauth.client_type == "public" and credential and not profile.provider.client_secret_required:
         return Problem("public_client_sent_secret", "oauth.client_type", "public, with a secret", "no secret")
+    alone = oauth.grant is GrantType.CLIENT_CREDENTIALS and problem_with_grant(profile) is None
+    if oauth.client_type == "public" and alone:  # which only confidential ones may (RFC 6749 section 4.4)
+        found = f"public, with grant {oauth.grant}"
+        return Problem("client_secret_missing", "oauth.client_type", found, "confidential, with a credential")
     if credential is None and (
         oauth.client_type == "confidential" or profile.provider.client_secret_required
     ):
@@ -175,11 +199,50 @@ def problem_with_client(profile: Profile) -> Problem | None:
     return None
 
 
+def problem_with_client_id(profile: Profile) -> Problem | None:
+    """The client id has the form of those that the provider gives out."""
+    client_id = profile.oauth.client_id
+    if not client_id or profile.oauth.grant in (GrantType.ACCESS_TOKEN, GrantType.JWT_BEARER):
+        return None
+    if _is_google(profile):
+        fits, wanted = client_id.endswith(GOOGLE_CLIENT), f"an id that ends in {GOOGLE_CLIENT}"
+    elif _is_microsoft(profile):
+        fits, wanted = bool(_ENTRA_CLIENT.fullmatch(client_id)), "the Application (client) ID, a GUID"
+    else:
+        return None
+    return None if fits else Problem("client_id_wrong", "oauth.client_id", client_id, wanted)
+
+
+def problem_with_sign_in_addresses(profile: Profile) -> Problem | None:
+    """At Microsoft, page and token endpoint are those of version 2.0, and of one tenant."""
+    named = {
+        key: urlsplit(url)
+        for key in ("authorize_endpoint", "token_endpoint")
+        if (url := getattr(profile.oauth, key)) and _cloud_of(urlsplit(url).hostname or "")
+    }
+    for key, parts in named.items():
+        if "/oauth2/v2.0/" not in parts.path:
+            wanted = parts.path.replace("/oauth2/", "/oauth2/v2.0/")
+            return Problem("wrong_tenant_endpoint_for_account", f"oauth.{key}", parts.path, wanted)
+    tenants = {key: parts.path.split("/")[1].lower() for key, parts in named.items()}
+    one_cloud = len({_cloud_of(parts.hostname or "") for parts in named.values()}) == 1
+    by_page = profile.oauth.grant is GrantType.AUTHORIZATION_CODE
+    if len(set(tenants.values())) <= 1 or not (one_cloud and by_page):
+        return None
+    found = ", ".join(f"{key}: {tenant}" for key, tenant in tenants.items())
+    return Problem("wrong_tenant_endpoint_for_account", "oauth.token_endpoint", found, "one tenant in both")
+
+
 def problem_with_secret(check: SecretCheck) -> Problem | None:
     """A secret has the shape of one: no quotes or blanks around it, no id in its place, no whole file."""
     wanted = "the secret's value alone"
+    if check.unusable:
+        return Problem("credential_unusable", f"oauth.{check.key}", check.unusable, KEY_FILES[check.key])
+    if check.key in KEY_FILES:
+        return None
     if check.quoted or check.blank_edges:
-        return Problem("client_secret_wrong", f"oauth.{check.key}", "quotes or blanks around it", wanted)
+        code = "refresh_token_invalid" if check.key == "refresh_token" else "client_secret_wrong"
+        return Problem(code, f"oauth.{check.key}", "quotes or blanks around it", wanted)
     if check.key != "client_secret":
         return None
     if check.looks_like_guid:
@@ -226,12 +289,12 @@ def _cloud_of(host: str) -> str:
     return next((cloud for word, cloud in CLOUDS.items() if host.lower().endswith(word)), "")
 
 
-def problem_with_end_date(profile: Profile, today: dt.date) -> Problem | None:
+def problem_with_end_date(end: End | None, today: dt.date) -> Problem | None:
     """The application's secret or certificate has not ended."""
-    ends = profile.oauth.secret_expires
-    if ends is None or ends >= today:
+    if end is None or end.day >= today:
         return None
-    return Problem("client_secret_expired", "oauth.secret_expires", ends.isoformat(), "a day to come")
+    key = "oauth.secret_expires" if end.based_on == "profile" else "oauth.certificate"
+    return Problem("client_secret_expired", key, end.day.isoformat(), "a day to come")
 
 
 def _is_microsoft(profile: Profile) -> bool:

@@ -8,6 +8,7 @@ from functools import cache
 from smtp_preflight.knowledge import entries
 
 NONE = "none"
+NO_SUCH_TENANT = frozenset({"90002", "900023", "50128"})
 
 
 def aadsts_sign(numbers: Iterable[str]) -> str:

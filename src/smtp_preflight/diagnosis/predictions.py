@@ -5,9 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
+from smtp_preflight.diagnosis.auth_offered import why_no_bearer_offered
+from smtp_preflight.diagnosis.dns import why_no_address
+from smtp_preflight.diagnosis.greeting import why_not_greeted
+from smtp_preflight.diagnosis.signs import AFTER_TLS
 from smtp_preflight.diagnosis.submission import why_not_authenticated
+from smtp_preflight.diagnosis.tcp import why_not_connected
+from smtp_preflight.diagnosis.tls import why_not_verified
 from smtp_preflight.diagnosis.token import why_not_granted
-from smtp_preflight.model import AuthExchange, Finding, Grant, Seen, Stage
+from smtp_preflight.model import (
+    AuthExchange,
+    Ehlo,
+    Finding,
+    Grant,
+    Seen,
+    SmtpGreeting,
+    Stage,
+    SystemAddresses,
+    TcpConnects,
+    TlsHandshake,
+)
 
 
 class Standing(StrEnum):
@@ -45,13 +62,37 @@ DECISIONS: Mapping[Stage, Callable[[Seen], Decision]] = {
 }
 
 
+def _what_stopped(seen: Seen) -> Finding | None:
+    """Why nobody could sign in at the mail server: the first step on the way there that did not succeed."""
+    host, tls = seen.get(SystemAddresses, seen.profile.smtp.host), seen.get(TlsHandshake)
+    connects, ehlo = seen.every(TcpConnects), seen.get(Ehlo, AFTER_TLS)
+    if host is not None and not host.addresses:
+        return why_no_address(seen)
+    if connects and not any(one.connected for one in connects):
+        return why_not_connected(seen)
+    if tls is not None and not tls.verified:
+        return why_not_verified(seen)
+    if ehlo is None or not ehlo.accepted:
+        return why_not_greeted(seen) if seen.get(SmtpGreeting) else None
+    return None if ehlo.bearer_for(seen.profile.smtp.mechanism) else why_no_bearer_offered(seen)
+
+
 def standing(code: str, decided_by: Stage | None, stage: Stage, seen: Seen) -> Standing:
     """Whether what a check at this stage shows is a fact, or a prediction and what became of it."""
     if decided_by is None or stage not in PREDICTING or stage.place >= decided_by.place:
         return Standing.FACT
+    if stage is Stage.TOKEN and _refused_for(code, seen):
+        return Standing.FACT
     decision = DECISIONS[decided_by](seen)
     if decision is None:
-        return Standing.UNDECIDED
+        stopped = _what_stopped(seen) if decided_by is Stage.AUTH else None
+        return Standing.CONFIRMED if stopped and stopped.code == code else Standing.UNDECIDED
     if isinstance(decision, Finding):
         return Standing.CONFIRMED if decision.code in (code, "unexplained") else Standing.REFUTED
     return Standing.REFUTED
+
+
+def _refused_for(code: str, seen: Seen) -> bool:
+    """The token endpoint did not wait for the mail server: it refused, for this very cause."""
+    decision = _of_token_endpoint(seen)
+    return isinstance(decision, Finding) and decision.code == code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from smtp_preflight.diagnosis.ends import dates_agree, end_of_certificate, end_of_credential
 from smtp_preflight.diagnosis.lint import Problem
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.model import Finding, SecretCheck, Seen, Stage
@@ -43,12 +44,23 @@ def why_it_cannot_work(seen: Seen, problem: Problem | None) -> Finding:
 
 def remark_on_secret_end(seen: Seen) -> Finding | None:
     """The application's secret or certificate ends within the threshold."""
-    ends = seen.profile.oauth.secret_expires
-    if ends is None:
+    end = end_of_credential(seen)
+    if end is None:
         return None
-    left = ends - seen.started.date()
+    left = end.day - seen.started.date()
     if left >= dt.timedelta(days=seen.profile.thresholds.secret_days):
         return None
-    words = f"ends {ends.isoformat()}, in {left.days} days"
-    facts = {"seen": words, "secret_expires": ends.isoformat()}
+    words = f"ends {end.day.isoformat()}, in {left.days} days, by {end.based_on}"
+    facts = {"seen": words, "secret_expires": end.day.isoformat()}
     return finding(seen, Stage.PROFILE, "soon", signs={"soon": "client_secret"}, facts=facts)
+
+
+def remark_on_other_date(seen: Seen) -> Finding | None:
+    """The profile gives another last day than the certificate itself, which is the one that counts."""
+    own, stated = end_of_certificate(seen), seen.profile.oauth.secret_expires
+    if own is None or dates_agree(seen):
+        return None
+    words = f"secret_expires: {stated}\nthe certificate ends {own.day.isoformat()}"
+    return finding(
+        seen, Stage.PROFILE, "secret_date", signs={"secret_date": "differs"}, facts={"seen": words}
+    )

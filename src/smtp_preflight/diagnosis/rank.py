@@ -46,8 +46,8 @@ def rank(signs: Signs, stage: Stage) -> tuple[Cause, ...]:
     """The causes whose entries match, best first, at most five; ``unexplained`` where none does.
 
     What matches on claims, settings or codes comes before what matches on text only; more keys beat fewer.
-    The first is certain only if its entry is decisive and no other entry that can apply to the provider
-    matches the same signs.
+    The first is certain only if its entry is decisive for these signs and no other entry that can apply to
+    the provider matches them.
     """
     present = signs.at(stage)
     matched = sorted(
@@ -58,7 +58,7 @@ def rank(signs: Signs, stage: Stage) -> tuple[Cause, ...]:
     if not matched:
         return (Cause("unexplained", Certainty.POSSIBLE, signs.facts),)
     known = [entries()[code] for _, code in matched]
-    sure = known[0].decisive and len(known) == 1
+    sure = len(known) == 1 and known[0].settled_by(present)
     return tuple(
         Cause(entry.code, _certainty(number, sure), signs.facts, entry.filled(entry.decide_by, signs.facts))
         for number, entry in enumerate(known[:MOST_CAUSES])

@@ -4,30 +4,41 @@ The signs of each stage:
 
 ====================  ===============================================================================
 common                ``provider``, ``grant``, ``tls_mode``, ``host_known`` (the host is one the preset names)
+                      or ``host_kind`` (what the preset says of another one that it knows)
 profile               ``problem`` and what each expectation adds
 dns                   ``host_dns`` (a ``DnsStatus``), ``bogus``, ``system`` (same, differs, none, only)
 tcp                   ``tcp`` (a ``TcpOutcome``, or ``mixed``), ``some_connect``
 greeting              ``failure`` (a ``Failure``), ``smtp_code``, ``enhanced``, ``text``, ``looks_like``,
-                      ``step`` (greeting, ehlo, ehlo_tls)
+                      ``step`` (greeting, ehlo, ehlo_tls); ``begins`` (implicit: TLS at once, as was tried)
 starttls              ``starttls`` (offered, absent, stripped), ``smtp_code``, ``enhanced``, ``text``,
                       ``failure``, ``injected``, ``auth_in_clear``
 tls                   ``tls_failure`` (a ``TlsFailure``), ``verify_code``, ``cert_dates`` (valid, expired,
                       not_yet_valid), ``cert_name`` (match, mismatch), ``cert_issuer`` (trusted, self_signed,
-                      incomplete, untrusted, none, no_store), ``cert_key`` and ``cert_signature`` (strong,
-                      weak), ``tls_version``, ``text``
-auth_offered          ``auth_offered`` (none, no_bearer, bearer), ``password_mechanisms`` (offered)
-discovery             ``discovery`` (unreachable, invalid, issuer_differs), ``keys`` (unreachable),
+                      incomplete, untrusted, inspector, none, no_store), ``cert_key`` and
+                      ``cert_signature`` (strong, weak), ``tls_version``, ``text``, ``https`` (trusted,
+                      distrusted), ``begins`` (starttls)
+auth_offered          ``auth_offered`` (none, no_bearer, other_bearer, bearer), ``encrypted`` (yes),
+                      ``password_mechanisms`` (offered), ``preset_offers`` (bearer, nothing)
+discovery             ``discovery`` (unreachable, invalid, no_tenant, issuer_differs), ``keys`` (unreachable),
                       ``http_failure`` (an ``HttpFailure``), ``http_status``, ``is_json``, ``error``,
-                      ``aadsts``
+                      ``aadsts``, ``mailbox_tenant`` (found, elsewhere, unknown)
 token                 ``http_failure``, ``http_status``, ``is_json``, ``error``, ``suberror``, ``aadsts``
-                      (numbers, separated by blanks), ``text``, ``refresh_answer`` (lost), ``problem``
+                      (numbers, separated by blanks), ``text``, ``refresh_answer`` (lost), ``problem``,
+                      ``mailbox_tenant``, ``refresh_token_idle`` (too_long), ``testing_age`` (yes),
+                      ``cloud`` (mismatch: the profile mixes national clouds)
 claims                ``aud`` (expected, graph, other), ``permission`` (present, missing, rbac),
-                      ``claims_kind`` (user, app), ``expired`` (no, yes, not_yet), ``tid``, ``user``,
-                      ``appid`` (match, mismatch), ``token_use`` (access_token, id_token), ``token_fault``
-                      (none, opaque, or the first of these that is wrong)
+                      ``claims_kind`` (user, app), ``expired`` (no, yes, not_yet), ``tid`` and ``appid``
+                      (match, mismatch), ``user`` (match, mismatch, or alias: only an address of it is the
+                      mailbox's), ``token_use`` (access_token, id_token), ``token_fault`` (none, opaque, or
+                      the first of these that is wrong)
 auth                  those of claims, ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``mechanism``,
-                      ``challenge_status``, ``challenge_scope``
+                      ``challenge_status``, ``challenge_scope``, ``sasl_string`` (malformed), ``imap`` (works,
+                      refused, closed: what the mailbox says to the same token), ``signature`` (invalid)
 mail_from … data      ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``body_sent``
+delivery              ``delivery`` (unavailable, missing, bounced, junk), ``dmarc``, ``spf_result``,
+                      ``dkim_result`` (fail), ``from`` (rewritten); of a bounce the words in it
+mailbox_access        ``mailbox`` (a ``MailboxTrouble``), ``protocol``, ``text``, ``reading`` (present,
+                      missing, unknown: whether the token allows it)
 ====================  ===============================================================================
 """
 
@@ -36,15 +47,27 @@ from __future__ import annotations
 import ipaddress
 
 from smtp_preflight.diagnosis.claim_signs import claim_signs, permissions_of
+from smtp_preflight.diagnosis.comparisons import (
+    https_sign,
+    imap_sign,
+    preset_sign,
+    tenant_sign,
+    tls_begun_otherwise,
+)
+from smtp_preflight.diagnosis.ends import age_signs, words_on_problem
 from smtp_preflight.diagnosis.expected import endpoints_as_expected, issuer_as_expected
-from smtp_preflight.diagnosis.numbers import aadsts_sign
+from smtp_preflight.diagnosis.lint import kind_of_host, problem_with_cloud
+from smtp_preflight.diagnosis.numbers import NO_SUCH_TENANT, aadsts_sign
 from smtp_preflight.diagnosis.rank import Signs
+from smtp_preflight.diagnosis.wordings import enhanced_by_words, joined
+from smtp_preflight.knowledge.inspectors import inspector_in
 from smtp_preflight.model import (
     AuthExchange,
     DataExchange,
     Discovery,
     DnsAnswer,
     Ehlo,
+    Failure,
     Grant,
     HttpExchange,
     Keys,
@@ -53,6 +76,8 @@ from smtp_preflight.model import (
     Profile,
     Published,
     Seen,
+    SignatureCheck,
+    SignatureState,
     SmtpGreeting,
     SmtpStep,
     Stage,
@@ -111,10 +136,13 @@ def reply_signs(step: SmtpStep) -> dict[str, str]:
     signs: dict[str, str] = {}
     if step.failure:
         signs["failure"] = step.failure
+    if step.failure is Failure.TLS:
+        signs["text"] = step.detail  # OpenSSL's name for the server's alert
     if step.reply:
-        signs |= {"smtp_code": str(step.reply.code), "text": step.reply.text}
-        if step.reply.enhanced:
-            signs["enhanced"] = step.reply.enhanced
+        code, text = str(step.reply.code), joined(step.reply.lines)
+        signs |= {"smtp_code": code, "text": text}
+        if enhanced := step.reply.enhanced or enhanced_by_words(code, text):
+            signs["enhanced"] = enhanced
     return signs
 
 
@@ -126,13 +154,15 @@ def words_of(step: SmtpStep) -> str:
 
 
 def _common(profile: Profile) -> dict[str, str]:
-    known = {one.host for one in profile.provider.endpoints}
+    known, host = {one.host for one in profile.provider.endpoints}, profile.as_written.smtp.host.lower()
+    kind = "" if host in known else kind_of_host(profile.provider, host)
     return {
         "provider": profile.provider.name,
         "grant": profile.oauth.grant,
         "tls_mode": profile.smtp.tls,
-        "port": str(profile.smtp.port),
-        "host_known": "yes" if profile.as_written.smtp.host.lower() in known else "no",
+        "port": str(profile.as_written.smtp.port),
+        "host_known": "yes" if host in known else "no",
+        **({"host_kind": kind} if kind not in ("", "accepted") else {}),
         "client_type": profile.oauth.client_type,
         "app_permission": profile.oauth.app_permission,
     }
@@ -218,11 +248,18 @@ def _greeting(signs: Signs, seen: Seen) -> Signs:
         (seen.get(Ehlo, AFTER_TLS), "ehlo_tls"),
     ):
         if step is not None and not step.accepted:
-            added = reply_signs(step) | {"step": name}
-            if isinstance(step, SmtpGreeting) and not step.is_smtp:
-                added |= {"looks_like": step.looks_like or "unknown", "text": step.first_bytes}
+            added = _ended_greeting_signs(step, seen) | {"step": name}
             return signs.having(Stage.GREETING, added, {"greeting_seen": _greeting_words(step)})
     return signs
+
+
+def _ended_greeting_signs(step: SmtpStep, seen: Seen) -> dict[str, str]:
+    """How the opening ended; where TLS is begun otherwise on this port, nothing ended: it never began."""
+    if not isinstance(step, SmtpGreeting) or step.is_smtp:
+        return reply_signs(step)
+    if begins := tls_begun_otherwise(seen):
+        return {"begins": begins}
+    return reply_signs(step) | {"looks_like": step.looks_like or "unknown", "text": step.first_bytes}
 
 
 def _greeting_words(step: SmtpStep) -> str:
@@ -255,7 +292,9 @@ def _tls(signs: Signs, seen: Seen) -> Signs:
     tls = seen.get(TlsHandshake)
     if tls is None:
         return signs
-    added = {"cert_issuer": _issuer_sign(tls)}
+    if not tls.completed and (begins := tls_begun_otherwise(seen)):
+        return signs.having(Stage.TLS, {"begins": begins}, {"tls_seen": _tls_words(tls)})
+    added = {"cert_issuer": _issuer_sign(tls), **https_sign(seen)}
     if tls.failure:
         issuer = tls.leaf.issuer if tls.leaf else ""
         added |= {"tls_failure": tls.failure, "text": f"{tls.detail} {tls.verify_message} {issuer}".strip()}
@@ -263,21 +302,30 @@ def _tls(signs: Signs, seen: Seen) -> Signs:
         added["verify_code"] = str(tls.verify_code)
     if tls.version:
         added["tls_version"] = tls.version
-    facts = {"tls_version": tls.version, "tls_seen": short(f"{tls.failure or 'verified'} {tls.detail}")}
+    facts = {"tls_version": tls.version, "tls_seen": _tls_words(tls)}
     if tls.leaf:
         added |= _leaf_signs(tls)
         facts |= _leaf_facts(tls)
     return signs.having(Stage.TLS, added, facts)
 
 
+def _tls_words(tls: TlsHandshake) -> str:
+    return short(f"{tls.failure or 'verified'} {tls.detail}")
+
+
 def _issuer_sign(tls: TlsHandshake) -> str:
-    """Whether the chain leads to a trusted authority; OpenSSL's codes 18 to 21 say how it does not."""
+    """Whether the chain leads to a trusted authority; OpenSSL's codes 18 to 21 say how it does not.
+
+    ``inspector``: the issuer bears the name of a product that opens connections.
+    """
     if tls.ca_problem:
         return "no_store"
     if tls.cipher.startswith(ANONYMOUS):
         return "none"
     if tls.issuer_trusted or tls.verify_code is None:
         return "trusted"
+    if any(inspector_in(one.issuer) for one in tls.chain):
+        return "inspector"
     if tls.verify_code == 18 or (tls.leaf and tls.leaf.self_issued):
         return "self_signed"
     if tls.verify_code in (20, 21) and len(tls.chain) == 1:
@@ -300,17 +348,30 @@ def _offered(signs: Signs, seen: Seen) -> Signs:
     if ehlo is None or not ehlo.accepted:
         return signs
     usable = ehlo.bearer_for(seen.profile.smtp.mechanism)
-    offered = "bearer" if usable else "no_bearer" if ehlo.mechanisms else "none"
+    offered = "bearer" if usable else _without_bearer(ehlo)
     passwords = sorted(set(ehlo.mechanisms) & PASSWORD_MECHANISMS)
     return signs.having(
         Stage.AUTH_OFFERED,
-        {"auth_offered": offered, **({"password_mechanisms": "offered"} if passwords else {})},
+        {
+            "auth_offered": offered,
+            "encrypted": "yes",
+            **({"password_mechanisms": "offered"} if passwords else {}),
+            **preset_sign(seen),
+        },
         {
             "mechanisms": " ".join(ehlo.mechanisms) or "none",
+            "found_mechanism": " ".join(ehlo.bearer_mechanisms) if not usable else "",
             "password_mechanisms": " ".join(passwords),
             "password_retirement": seen.profile.provider.password_retirement,
         },
     )
+
+
+def _without_bearer(ehlo: Ehlo) -> str:
+    """What is offered in place of the bearer mechanism that was wanted."""
+    if ehlo.bearer_mechanisms:
+        return "other_bearer"
+    return "no_bearer" if ehlo.mechanisms else "none"
 
 
 def _discovery(signs: Signs, seen: Seen) -> Signs:
@@ -321,7 +382,10 @@ def _discovery(signs: Signs, seen: Seen) -> Signs:
         told = {"aadsts": " ".join(found.error_codes), "error": found.error}
         added |= http_signs(found.http) | {key: value for key, value in told.items() if value}
         added["discovery"] = _discovery_sign(seen.profile, found)
+        tenant, told_of_it = tenant_sign(seen)
+        added |= tenant
         facts |= {"discovery_seen": http_words(found.http), "issuer": found.metadata.get("issuer", "none")}
+        facts |= told_of_it
     if keys:
         added["keys"] = "present" if keys.readable else "unreachable"
         facts["keys_seen"] = http_words(keys.http)
@@ -332,7 +396,7 @@ def _discovery_sign(profile: Profile, found: Discovery) -> str:
     if found.http.failure or (found.http.status or 0) >= 500:
         return "unreachable"
     if not found.readable:
-        return "invalid"
+        return "no_tenant" if NO_SUCH_TENANT & set(found.error_codes) else "invalid"
     as_expected = issuer_as_expected(profile, found) and endpoints_as_expected(profile, found)
     return "as_expected" if as_expected else "issuer_differs"
 
@@ -342,13 +406,18 @@ def _token(signs: Signs, seen: Seen) -> Signs:
     if grant is None:
         return signs
     added = {"grant": grant.grant, **(http_signs(grant.http) if grant.http else {})}
-    facts = {"token_seen": http_words(grant.http) if grant.http else grant.problem}
+    facts = {"token_seen": http_words(grant.http) if grant.http else words_on_problem(seen, grant)}
+    tenant, told_of_it = tenant_sign(seen)
+    added |= tenant
+    facts |= told_of_it
+    if problem_with_cloud(seen.profile.as_written):
+        added["cloud"] = "mismatch"
     if grant.problem:
         added["problem"] = grant.problem
     if grant.answer_lost:
         added["refresh_answer"] = "lost"
     if grant.error:
-        added |= _error_signs(grant.error)
+        added |= _error_signs(grant.error) | age_signs(seen.profile, grant)
         facts |= {
             "token_seen": f"HTTP {grant.http.status if grant.http else '?'} {grant.error.error}\n"
             f"{grant.error.description}".strip(),
@@ -400,14 +469,22 @@ def _claims(signs: Signs, seen: Seen) -> Signs:
         if grant.token.expires_at
         else "unknown",
     }
-    return signs.having(Stage.CLAIMS, found, facts).having(Stage.AUTH, found)
+    return signs.having(Stage.CLAIMS, found, facts).having(Stage.AUTH, found | _signature_sign(seen))
+
+
+def _signature_sign(seen: Seen) -> dict[str, str]:
+    check = seen.get(SignatureCheck)
+    failed = check is not None and check.state in (SignatureState.INVALID, SignatureState.NO_KEY)
+    return {"signature": "invalid"} if failed else {}
 
 
 def _auth(signs: Signs, seen: Seen) -> Signs:
     auth = seen.get(AuthExchange)
     if auth is None:
         return signs
-    added = reply_signs(auth) | {"mechanism": auth.mechanism}
+    added = reply_signs(auth) | {"mechanism": auth.mechanism} | imap_sign(seen)
+    if auth.failure is Failure.NOT_SENT and "token" in auth.detail:
+        added["sasl_string"] = "malformed"
     added |= {f"challenge_{key}": auth.challenge[key] for key in ("status", "scope") if key in auth.challenge}
     challenge = ", ".join(f"{key}: {value}" for key, value in auth.challenge.items())
     words = (f"challenge (334): {challenge}\n" if challenge else "") + words_of(auth)
@@ -430,6 +507,7 @@ def _leaf_facts(tls: TlsHandshake) -> dict[str, str]:
     return {
         "cert_subject": leaf.subject,
         "cert_issuer": leaf.issuer,
+        "found_inspector": next(filter(None, (inspector_in(one.issuer) for one in tls.chain)), ""),
         "cert_names": ", ".join(leaf.names) or "none",
         "cert_not_before": f"{leaf.not_before:%Y-%m-%d %H:%M} UTC",
         "cert_not_after": f"{leaf.not_after:%Y-%m-%d %H:%M} UTC",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from smtp_preflight.diagnosis.comparisons import same_token_at_mailbox
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import reply_signs, signs_of, words_of
 from smtp_preflight.knowledge import entry
@@ -12,7 +13,8 @@ from smtp_preflight.model import DataExchange, Finding, RcptTo, Seen, Stage
 
 def why_not_authenticated(seen: Seen) -> Finding:
     """The server refused the token, asked for something else, or hung up."""
-    return finding(seen, Stage.AUTH, facts={"seen": signs_of(seen).facts.get("auth_seen", "not asked")})
+    words = (signs_of(seen).facts.get("auth_seen", "not asked"), *same_token_at_mailbox(seen))
+    return finding(seen, Stage.AUTH, facts={"seen": "\n".join(words)})
 
 
 def why_sender_refused(seen: Seen) -> Finding:

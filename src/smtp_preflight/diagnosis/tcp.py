@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from smtp_preflight.diagnosis.follow_ups import internet_place, other_place
 from smtp_preflight.diagnosis.naming import finding
+from smtp_preflight.diagnosis.places import internet_place, other_place
 from smtp_preflight.diagnosis.signs import families_tried, signs_of
 from smtp_preflight.model import Finding, PortCheck, PortState, Profile, Seen, Stage, TcpConnects
 

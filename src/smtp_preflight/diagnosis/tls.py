@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 
+from smtp_preflight.diagnosis.comparisons import looked_at
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import signs_of
 from smtp_preflight.model import Finding, Seen, Stage, TlsHandshake
 
 # Each expectation of the stage, and the signs it is about.
-HANDSHAKE = ("tls_failure", "text", "tls_version")
-ISSUER = ("cert_issuer", "verify_code", "text")
+HANDSHAKE = ("tls_failure", "text", "tls_version", "begins")
+ISSUER = ("cert_issuer", "verify_code", "tls_failure", "https")
 
 
 def why_no_handshake(seen: Seen) -> Finding:
     """The handshake did not come to its end, not even without verification."""
-    return finding(seen, Stage.TLS, *HANDSHAKE, facts={"seen": signs_of(seen).facts.get("tls_seen", "")})
+    words = "\n".join((signs_of(seen).facts.get("tls_seen", ""), *looked_at(seen)))
+    return finding(seen, Stage.TLS, *HANDSHAKE, facts={"seen": words})
 
 
 def why_version_obsolete(seen: Seen) -> Finding:
@@ -26,7 +28,7 @@ def why_version_obsolete(seen: Seen) -> Finding:
 
 def why_issuer_not_trusted(seen: Seen) -> Finding:
     """The chain does not lead to an authority this machine trusts, or was never verified."""
-    if signs_of(seen).at(Stage.TLS).get("cert_issuer") == "trusted":  # nothing is held against it
+    if signs_of(seen).at(Stage.TLS).get("cert_issuer", "trusted") == "trusted":  # nothing is held against it
         return why_no_handshake(seen)
     return _about_certificate(seen, *ISSUER)
 
@@ -96,4 +98,5 @@ def _about_certificate(seen: Seen, *only: str) -> Finding:
         f"valid {facts.get('cert_not_before', '?')} to {facts.get('cert_not_after', '?')}, "
         f"key {facts.get('cert_key', '?')}, signature {facts.get('cert_signature', '?')}"
     )
+    words = "\n".join((words, *looked_at(seen)))
     return finding(seen, Stage.TLS, *only, facts={"seen": words})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
+from smtp_preflight.diagnosis.claim_signs import for_this_resource
+from smtp_preflight.diagnosis.claims import why_claim_differs
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import signs_of
 from smtp_preflight.model import Finding, Grant, Profile, Seen, Stage
@@ -24,8 +24,11 @@ def why_token_type_differs(seen: Seen) -> Finding:
 
 
 def why_scope_not_granted(seen: Seen, scope: str) -> Finding:
-    """Less was granted than was asked for."""
+    """Less was granted than was asked for; of a token for another resource that is all there is to say."""
     grant = seen.get(Grant)
+    token = grant.token if grant else None
+    if token and not token.opaque and seen.profile.expect.aud and not for_this_resource(seen.profile, token):
+        return why_claim_differs(seen, "aud")
     granted = " ".join(grant.scope_granted or ()) if grant else ""
     return finding(
         seen,
@@ -99,34 +102,3 @@ def remark_on_token_time(seen: Seen, grant: Grant) -> Finding | None:
         return None
     words = f"{grant.took_s:.1f} s; slow from {limit:g} s"
     return finding(seen, Stage.TOKEN, "slow", signs={"slow": "token"}, facts={"seen": words})
-
-
-def why_refresh_token_not_kept(seen: Seen) -> Finding:
-    """A new refresh token was issued and is not kept for the next run."""
-    grant = seen.get(Grant)
-    words = grant.keep_problem if grant else ""
-    return finding(
-        seen, Stage.REFRESH, "refresh_token", signs={"refresh_token": "not_kept"}, facts={"seen": words}
-    )
-
-
-def remark_on_refresh_token(seen: Seen, grant: Grant) -> Finding | None:
-    """The redeemed token was near its end, or each refresh ends the one before."""
-    idle_days = seen.profile.provider.refresh_idle_days
-    used = grant.stored.last_used_at if grant.stored else None
-    if idle_days and used is not None:
-        left = used + dt.timedelta(days=idle_days) - grant.observed_at
-        if left < dt.timedelta(days=seen.profile.thresholds.refresh_token_days):
-            words = f"last used {used:%Y-%m-%d}; lapses after {idle_days} days without use"
-            return finding(
-                seen, Stage.REFRESH, "soon", signs={"soon": "refresh_token"}, facts={"seen": words}
-            )
-    if not grant.refresh_token_rotated or seen.profile.provider.renews_refresh_tokens:
-        return None  # where every answer brings a new one, the one before stays good
-    return finding(
-        seen,
-        Stage.REFRESH,
-        "refresh_token",
-        signs={"refresh_token": "rotated"},
-        facts={"seen": "the answer held a new refresh token"},
-    )

@@ -9,6 +9,7 @@ one code only; sources: error-codes of Exchange Online
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # The reply codes, the words in lower case, and the enhanced code; the first that fits.
 _SAID_WITH = (
@@ -33,7 +34,17 @@ _SAID_WITH = (
     ("451", r"temporary server error", "4.7.0"),
     ("421", r"tls 1\.0 and 1\.1 are not supported", "4.7.66"),
     ("421", r"service not (active|available)", "4.3.2"),
-    ("421", r"(connection dropped|timeout - closing)", "4.4.2"),
+    ("421|451", r"(connection dropped|timeout - closing)", "4.4.2"),
+    ("421", r"tls required for rcpt", "4.7.0"),
+    ("421", r"rate limited because it is unauthenticated", "4.7.26"),
+    ("421", r"spf authentication did not pass", "4.7.27"),
+    ("421", r"dkim authentication did not pass", "4.7.30"),
+    ("421", r"not aligned with either the authenticated", "4.7.32"),
+    ("451", r"rate limited due to ip reputation", "4.7.650"),
+    ("454", r"no commands allowed to pipeline", "4.5.0"),
+    ("454", r"starttls may not be repeated", "5.5.1"),
+    ("500", r"unrecognized command", "5.3.3"),
+    ("555", r"syntax error", "5.5.2"),
     ("432", r"concurrent connections? limit|sender thread limit", "4.3.2"),
     ("430", r"mailbox logon failure", "4.2.0"),
     ("501", r"cannot decode", "5.5.2"),
@@ -58,10 +69,32 @@ _SAID_WITH = (
     ("550", r"unable to relay recipient in non-accepted domain", "5.7.54"),
     ("550", r"does not pass dmarc", "5.7.509"),
     ("550", r"unauthenticated email from", "5.7.26"),
+    ("550", r"meet the required authentication level", "5.7.515"),
+    ("550", r"sender policy framework violation", "5.7.23"),
+    ("550", r"spf authentication did not pass", "5.7.27"),
+    ("550", r"does not have a ptr record", "5.7.25"),
+    ("550", r"not sent over a tls connection", "5.7.29"),
+    ("45[01]", r"starttls-not-supported", "4.7.321"),
+    ("550", r"starttls-not-supported", "5.7.321"),
+    ("550", r"certificate-expired", "5.7.322"),
+    ("550", r"tlsa-invalid", "5.7.323"),
+    ("550", r"dnssec-invalid", "5.7.324"),
+    ("550", r"certificate-host-mismatch", "5.7.325"),
     ("550", r"rfc 5322 section 3\.6\.2", "5.7.512"),
     ("45[0-9]|550", r"too many recipients", "4.5.3"),
     ("55[0-9]", r"message size exceeds|exceeded size", "5.3.4"),
 )
+
+
+STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+
+
+def joined(lines: Sequence[str]) -> str:
+    """A reply's lines as one; the enhanced code at the head of each (RFC 2034 section 4) is kept once."""
+    first = STATUS.match(lines[0].strip()) if lines else None
+    again = re.compile(rf"\s*{re.escape(first[1])}(?!\S)") if first else None
+    rest = [again.sub("", line, count=1) if again else line for line in lines[1:]]
+    return " ".join(" ".join([*lines[:1], *rest]).split())
 
 
 def enhanced_by_words(code: str, text: str) -> str:
