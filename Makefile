@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 NODE   := tests/node/node_modules/ready
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format score docs bench clean
 
 demo: $(READY)  ## Check a mail setup against servers that this machine starts itself.
 	$(BIN)/pytest --profile=demo
@@ -23,6 +23,13 @@ lint: $(READY)  ## Style, format and types.
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+score: $(READY)  ## How many failures that others met are named; ARGS may be --blind or --admin, and -v.
+	$(BIN)/python tests/corpus/score.py $(ARGS)
+
+docs: $(READY)  ## Write docs/causes/ and docs/faults.md anew from the knowledge and the lab.
+	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_faults.py
 
 bench: $(READY)  ## How long a run takes; timings are looked at, never asserted.
 	$(BIN)/python tests/bench.py

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import json
 import random
-import re
-from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,8 @@ from smtp_preflight.profile import load_providers
 
 Case = dict[str, Any]
 
-CASES = [json.loads(line) for line in (Path(__file__).parent / "cases.jsonl").read_text("utf-8").splitlines()]
+OWN = Path(__file__).parent / "corpus" / "own.jsonl"
+CASES = [json.loads(line) for line in OWN.read_text("utf-8").splitlines()]
 PRESETS = load_providers()
 SWITCHED_OFF = "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the"
 EXCHANGE = "[AM0PR02CA0134.eurprd02.prod.outlook.com 2025-05-12T09:41:07.042Z 08DD0218218166FB]"
@@ -76,78 +74,7 @@ def test_certainty_is_as_promised(case: Case) -> None:
     assert len(causes) <= 5
 
 
-# --- the same failure, told otherwise ----------------------------------------------------------------------
-
-WORDS = ("text", "error_description", "page_text", "exception")
-
-
-def in_words(change: Callable[[str], str]) -> Callable[[Case], Case]:
-    """Change every text that somebody wrote, and nothing else."""
-
-    def changed(value: Any, name: str = "") -> Any:
-        if isinstance(value, dict):
-            return {key: changed(one, key) for key, one in value.items()}
-        return change(value) if isinstance(value, str) and name in WORDS else value
-
-    return lambda case: {**case, "observed": changed(case["observed"])}
-
-
-def in_replies(change: Callable[[Case], None]) -> Callable[[Case], Case]:
-    """Change every SMTP reply."""
-
-    def changed(case: Case) -> Case:
-        copy = deepcopy(case)
-        for reply in (copy["observed"], copy["observed"].get("final_reply", {})):
-            if "smtp_code" in reply and "text" in reply:
-                change(reply)
-        return copy
-
-    return changed
-
-
-def without_enhanced(reply: Case) -> None:
-    """Only where the words are some provider's own: others say nothing without their code."""
-    code = reply.pop("enhanced", "")
-    bare = re.sub(r"\b[245]\.\d{1,3}\.\d{1,3} ?", "", reply["text"])
-    if code == enhanced_by_words(str(reply["smtp_code"]), bare):
-        reply["text"] = bare
-
-
-def in_several_lines(reply: Case) -> None:
-    """As the wire has it: code and enhanced code at the head of each line."""
-    code, enhanced, said = reply["smtp_code"], reply.get("enhanced", ""), reply["text"].split()
-    half = len(said) // 2
-    first, second = " ".join(said[:half]), " ".join(said[half:])
-    reply["text"] = (
-        f"{code}-{first}\r\n{code} {enhanced} {second}" if enhanced else f"{code}-{first}\r\n{code} {second}"
-    )
-
-
-OTHERWISE: Mapping[str, Callable[[Case], Case]] = {
-    "upper case": in_words(str.upper),
-    "lower case": in_words(str.lower),
-    "other line ends": in_words(lambda text: text.replace(" ", "\r\n", 3)),
-    "wrapped lines": in_words(lambda text: re.sub(r"(.{40}\S*) ", r"\1\n    ", text)),
-    "HTML escapes": in_words(html.escape),
-    "other ids": in_words(lambda text: text.replace("contoso", "adatum").replace("AM0PR02", "XX9PR77")),
-    "words around": in_words(lambda text: f"{text} (Anmeldung fehlgeschlagen, échec de l'envoi)"),
-    "a code as text": in_replies(lambda reply: reply.update(smtp_code=str(reply["smtp_code"]))),
-    "several lines": in_replies(in_several_lines),
-    "no enhanced code": in_replies(without_enhanced),
-    "enhanced code in the text only": in_replies(lambda reply: reply.pop("enhanced", None)),
-    "provider in capitals": lambda case: {**case, "provider": case["provider"].upper()},
-    "more facts": lambda case: {
-        **case,
-        "context": {**case["context"], "client": "mailer", "note": "expired"},
-    },
-}
-
-
-@pytest.mark.parametrize("way", OTHERWISE)
-def test_first_cause_is_the_same_told_otherwise(way: str) -> None:
-    """What means nothing changes nothing."""
-    told = {case["id"]: codes(OTHERWISE[way](case))[:1] for case in CASES}
-    assert told == {case["id"]: case["causes"][:1] for case in CASES}
+# --- the words of programs ---------------------------------------------------------------------------------
 
 
 def test_a_program_may_quote_the_server() -> None:

@@ -1,4 +1,4 @@
-"""Every cause is explained, can be reached, and recognises its own example."""
+"""Every cause is explained, exampled, recognised from its examples, and emitted by some rule."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 import smtp_preflight
 from smtp_preflight import cli
-from smtp_preflight.diagnosis.rank import Signs, rank
-from smtp_preflight.knowledge import WHO, Entry, entries, knowledge_date, matches
+from smtp_preflight.diagnosis.rank import PROSE, Signs, rank
+from smtp_preflight.knowledge import SETTINGS, WHO, Entry, entries, knowledge_date, matches
 from smtp_preflight.lab import FAULTS
 from smtp_preflight.model import Cause, Certainty, Stage
 
@@ -22,23 +22,19 @@ SOURCE = Path(smtp_preflight.__file__).parent
 # Codes that are set where nothing matches, or by code that has found them without signs.
 SET_BY_CODE = frozenset({"unexplained"})
 
-# What the text of an entry may ask to be filled in: settings, and what was seen (diagnosis/signs.py).
-SETTINGS = {
-    "provider", "host", "port", "tls_mode", "mailbox", "sender", "tenant", "client_id", "scope",
-    "token_endpoint", "profile", "preset_host", "preset_port", "spf_include", "dkim_selector",
-}  # fmt: skip
+# What else the text of an entry may ask to be filled in: what was seen (diagnosis/signs.py).
 SEEN = {
-    "dns_answer", "system_answer", "domain", "mx_host", "spf_problem", "spf_lookups", "tcp_attempts",
+    "dns_answer", "system_answer", "mx_host", "spf_problem", "spf_lookups", "tcp_attempts",
     "greeting_seen", "starttls_seen", "tls_seen", "tls_version", "cert_issuer", "cert_names",
-    "cert_not_before", "cert_not_after", "cert_key", "cert_signature", "chain_length", "now", "secret",
-    "reference", "aud", "permissions", "token_user", "tid", "appid", "oid", "token_expires", "recipient",
+    "cert_not_before", "cert_not_after", "cert_key", "cert_signature", "chain_length", "now",
+    "aud", "permissions", "token_user", "tid", "appid", "oid", "token_expires", "found_inspector",
+    "found_mechanism", "found_tenant",
 }  # fmt: skip
 
 every_entry = pytest.mark.parametrize("entry", entries().values(), ids=lambda one: one.code)
 
 
-def placeholders(entry: Entry) -> set[str]:
-    texts = (entry.title, entry.meaning, *entry.remedy, entry.decide_by)
+def placeholders_in(*texts: str) -> set[str]:
     return {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
@@ -69,7 +65,8 @@ def test_entry_that_is_not_decisive_says_how_to_decide(entry: Entry) -> None:
 @every_entry
 def test_placeholders_are_known(entry: Entry) -> None:
     """No text waits for a value that nobody provides, and braces are balanced."""
-    assert placeholders(entry) <= SETTINGS | SEEN
+    named = placeholders_in(entry.title, entry.meaning, *entry.remedy, entry.decide_by)
+    assert named <= SETTINGS | SEEN
 
 
 @every_entry
@@ -100,6 +97,34 @@ def test_example_is_recognised_as_its_own(code: str, number: int) -> None:
     assert causes_of(entry, entry.examples[number])[0].code == code
 
 
+def strength_of(entry: Entry, signs: Mapping[str, str]) -> tuple[bool, int] | None:
+    """How strongly an entry matches, as the engine counts it: wording alone is weak, more keys are strong."""
+    hits = [one for one in entry.match if matches(one, signs)]
+    return max((bool(set(one) - PROSE), len(one)) for one in hits) if hits else None
+
+
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [(one.code, number) for one in entries().values() for number in range(len(one.examples))],
+)
+def test_no_other_entry_matches_an_example_as_strongly(code: str, number: int) -> None:
+    """Which of two causes comes first is never left to the alphabet."""
+    entry, example = entries()[code], entries()[code].examples[number]
+    signs = {**example, "stage": example.get("stage", str(entry.stage))}
+    own = strength_of(entry, signs)
+    rivals = [one for one in entries().values() if one.applies_to(signs.get("provider", "")) and one != entry]
+    assert own
+    assert [one.code for one in rivals if strength_of(one, signs) == own] == []
+
+
+def test_every_sign_that_is_matched_is_set_by_some_rule() -> None:
+    """An entry that waits for a sign which nothing sets would never be emitted."""
+    rules = [*SOURCE.glob("diagnosis/*.py"), SOURCE / "evidence.py"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in rules)
+    matched = {sign for entry in entries().values() for one in entry.match for sign in one}
+    assert {sign for sign in matched if not re.search(rf"""["']{sign}["']|\b{sign}=""", text)} == set()
+
+
 @pytest.mark.parametrize("code", [one.code for one in entries().values() if one.decisive])
 def test_decisive_entry_comes_out_certain(code: str) -> None:
     """An entry that claims that nothing else shows its signs is alone with one of its own examples."""
@@ -124,7 +149,7 @@ def test_every_code_in_the_source_is_explained() -> None:
 
 def test_every_fault_of_the_lab_is_explained() -> None:
     """What the lab can break, the suite can name."""
-    assert set(FAULTS) <= set(entries())
+    assert {name.partition(":")[0] for name in FAULTS} <= set(entries())
 
 
 def test_nothing_known_is_unexplained() -> None:
@@ -146,6 +171,25 @@ def test_unknown_values_show_their_name() -> None:
     """A remedy is never half a sentence, even where a value is not known."""
     entry = entries()["host_name_wrong"]
     assert entry.filled("`nslookup {preset_host}`", {}) == "`nslookup <preset host>`"
+
+
+@every_entry
+def test_every_placeholder_is_filled_or_its_sentence_left_out(entry: Entry) -> None:
+    """No brace of ours is ever shown, and nothing is told of what was not seen."""
+    everything = dict.fromkeys(SETTINGS | SEEN, "known")
+    for facts in ({}, everything):
+        shown = " ".join((entry.told(facts), *entry.steps(facts), entry.filled(entry.decide_by, facts)))
+        assert not [name for name in SETTINGS | SEEN if f"{{{name}}}" in shown]
+    assert "known" in entry.told(everything) or not placeholders_in(entry.meaning)
+    assert not [name for name in SEEN if f"<{name.replace('_', ' ')}>" in entry.told({})]
+    assert len(entry.told({})) > 80
+
+
+def test_what_was_not_seen_is_not_told() -> None:
+    """A setting's name stands for it, since the reader knows it; a sentence about the token is left out."""
+    entry = entries()["token_user_mismatch"]
+    assert entry.told({}).startswith("The login says <mailbox>, and the token is another account's. Servers")
+    assert "It was issued to bob@contoso.com." in entry.told({"token_user": "bob@contoso.com"})
 
 
 def test_remedies_and_templates_name_only_commands_that_exist(capsys: pytest.CaptureFixture[str]) -> None:

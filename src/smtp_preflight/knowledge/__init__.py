@@ -16,6 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from smtp_preflight.knowledge import powershell
 from smtp_preflight.model import Severity, Stage
 
 WHO = (
@@ -26,6 +27,16 @@ WHO = (
     "mailbox_user",
     "network_operator",
     "provider",
+)
+
+# What a reader knows of the set-up without having seen a run of it: where such a value is not known here, its
+# name stands for it. Everything else was seen in a run, or is not there to be told.
+SETTINGS = frozenset(
+    {
+        *("provider", "profile", "host", "port", "tls_mode", "mailbox", "sender", "recipient", "domain"),
+        *("tenant", "client_id", "scope", "token_endpoint", "secret", "reference"),
+        *("preset_host", "preset_port", "spf_include", "dkim_selector"),
+    }
 )
 
 Pattern = Mapping[str, tuple[str, ...]]
@@ -47,20 +58,31 @@ class Entry:
     match: tuple[Pattern, ...] = ()  # alternatives; each: sign to the values it may have, `text` a pattern
     examples: tuple[Mapping[str, str], ...] = ()
     decisive: bool = False  # no other cause can show these signs
+    decisive_where: tuple[Pattern, ...] = ()  # if only some of them: these; empty: all
     transient: bool = False
     providers: tuple[str, ...] = ()  # the providers it can apply to; empty: any
     decided_by: Stage | None = None  # the stage whose server decides what this cause only predicts
     where_refuted: Severity = Severity.NOTICE  # its severity where that server accepted all the same
     decide_by: str = ""  # the look that would tell it from its neighbours
 
+    def settled_by(self, signs: Mapping[str, str]) -> bool:
+        """Whether nothing else can be the cause of these signs, which match the entry."""
+        return self.decisive and (
+            not self.decisive_where or any(matches(one, signs) for one in self.decisive_where)
+        )
+
     def filled(self, text: str, facts: Mapping[str, str]) -> str:
         """The text with the user's own values in its placeholders; one that is not known stays `<name>`.
 
-        A value between single quotes stands in a PowerShell command: it goes in only where it has the form of
-        an address, an id or a domain, with its own quotes doubled (about_Quoting_Rules).
+        A placeholder between single quotes stands in a PowerShell command, and is filled as one.
         """
-        quoted = _QUOTED.sub(lambda found: f"'{_for_powershell(found[1], facts)}'", text)
-        return _Filler(facts).vformat(quoted, (), {})
+        return _Filler(facts).vformat(powershell.filled(text, facts), (), {})
+
+    def told(self, facts: Mapping[str, str]) -> str:
+        """The meaning, without the sentences about something that was not seen here."""
+        sentences = _SENTENCE_END.split(self.meaning)
+        kept = [one for one in sentences if not _unseen(one, facts)]
+        return self.filled(" ".join(kept or sentences), facts)
 
     def steps(self, facts: Mapping[str, str]) -> tuple[str, ...]:
         """The remedy, without the steps that are about something this setup is known not to have."""
@@ -72,18 +94,22 @@ class Entry:
 
 
 def _lacking(step: str, facts: Mapping[str, str]) -> bool:
-    """Whether a step names a fact that is known to be empty: no preset host, where there is no preset."""
-    named = (name for _, name, _, _ in string.Formatter().parse(step) if name)
-    return any(facts.get(name) == "" for name in named if name.startswith("preset_"))
+    """Whether a step names what a preset is known not to have, or what nobody has found out."""
+    none = {name for name in _named(step) if not facts.get(name)}
+    return any(name.startswith("found_") or (name.startswith("preset_") and name in facts) for name in none)
 
 
-_QUOTED = re.compile(r"'\{(\w+)\}'")
-_PLAIN = re.compile(r"[A-Za-z0-9._%+'@-]+")
+def _unseen(sentence: str, facts: Mapping[str, str]) -> bool:
+    """Whether a sentence tells of something that only a run can have seen, and that is not known."""
+    return any(not facts.get(name) for name in _named(sentence) if name not in SETTINGS)
 
 
-def _for_powershell(name: str, facts: Mapping[str, str]) -> str:
-    value = facts.get(name, "")
-    return value.replace("'", "''") if _PLAIN.fullmatch(value) else f"<{name.replace('_', ' ')}>"
+def _named(text: str) -> Iterator[str]:
+    """The names of the placeholders in a text."""
+    return (name for _, name, _, _ in string.Formatter().parse(text) if name)
+
+
+_SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z`{\"])")
 
 
 class _Filler(string.Formatter):
@@ -121,12 +147,12 @@ def knowledge_date() -> str:
 
 def matches(pattern: Pattern, signs: Mapping[str, str]) -> bool:
     """Whether every sign of the pattern is there: whole values, and `text` as a regular expression."""
-    return all(_holds(key, allowed, signs.get(key)) for key, allowed in pattern.items())
+    return pattern.keys() <= signs.keys() and all(
+        _holds(key, allowed, signs[key]) for key, allowed in pattern.items()
+    )
 
 
-def _holds(key: str, allowed: tuple[str, ...], value: str | None) -> bool:
-    if value is None:
-        return False
+def _holds(key: str, allowed: tuple[str, ...], value: str) -> bool:
     if key == "text":
         return any(_compiled(one).search(value) for one in allowed)
     if key == "aadsts":  # an answer may carry several numbers, separated by blanks
@@ -150,6 +176,7 @@ def _files() -> Iterator[tuple[Stage, Mapping[str, Any]]]:
 
 def _entry(code: str, stage: Stage, table: Mapping[str, Any]) -> Entry:
     known = dict(table)
+    decisive = known.pop("decisive", False)  # true, or the patterns for which it is
     made = Entry(
         code=code,
         stage=stage,
@@ -164,7 +191,8 @@ def _entry(code: str, stage: Stage, table: Mapping[str, Any]) -> Entry:
         examples=tuple(
             {key: str(value) for key, value in one.items()} for one in _tables(known.pop("example", []))
         ),
-        decisive=known.pop("decisive", False),
+        decisive=bool(decisive),
+        decisive_where=tuple(map(_pattern, _tables([] if isinstance(decisive, bool) else decisive))),
         transient=known.pop("transient", False),
         providers=tuple(known.pop("providers", ())),
         decided_by=Stage(known.pop("decided_by")) if "decided_by" in known else None,
