@@ -73,12 +73,23 @@ def test_nothing_is_stored_before_something_is(profile):
 
 
 def test_everything_comes_back_as_it_was_kept(profile):
-    write(profile, seed_sha256="ab", obtained_at=NOW, last_used_at=NOW, rotated_at=NOW)
+    write(profile, seed_sha256="ab", obtained_at=NOW, last_used_at=NOW, rotated_at=NOW, ends_at=NOW)
     kept = read(profile)
     assert kept is not None
     assert kept.token is not None
     assert kept.token.reveal() == CANARY
-    assert replace(kept, token=None) == Kept(None, "ab", NOW, NOW, NOW)
+    assert replace(kept, token=None) == Kept(None, "ab", NOW, NOW, NOW, NOW)
+
+
+def test_a_file_of_an_earlier_version_is_read(profile):
+    """It says nothing of an end."""
+    write(profile, obtained_at=NOW)
+    content = json.loads(file_of(profile).read_text())
+    del content["ends_at"]
+    file_of(profile).write_text(json.dumps(content))
+    kept = read(profile)
+    assert kept is not None
+    assert (kept.obtained_at, kept.ends_at) == (NOW, None)
 
 
 def test_that_a_seed_was_used_is_kept_without_the_seed(profile):

@@ -286,11 +286,10 @@ def test_without_the_extra_there_is_no_keyring(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def standard_input(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None]]:
+def standard_input(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
     """Put something in the place of standard input, of which nothing has been read."""
-    secrets._standard_input.cache_clear()
-    yield lambda source: monkeypatch.setattr(sys, "stdin", source)
-    secrets._standard_input.cache_clear()
+    monkeypatch.setattr(secrets, "STANDARD_INPUT", secrets.StandardInput())
+    return lambda source: monkeypatch.setattr(sys, "stdin", source)
 
 
 STDIN = SecretRef("stdin", ())
@@ -320,7 +319,7 @@ class Refusing(io.RawIOBase):
     ("source", "problem"),
     [
         (None, "there is no standard input"),
-        (Refusing(), "standard input cannot be read; under pytest that takes -s"),
+        (Refusing(), "standard input cannot be read"),
         (io.TextIOWrapper(io.BytesIO(b"")), "standard input is empty"),
         (io.TextIOWrapper(io.BytesIO(b"\xff")), "standard input is not UTF-8 text"),
         (io.TextIOWrapper(io.BytesIO(b"v" * (MOST_BYTES + 1))), "standard input is larger than 64 KiB"),
@@ -332,6 +331,28 @@ def test_standard_input_without_a_secret_is_named(
 ) -> None:
     standard_input(source)
     assert problem_of(STDIN) == problem
+
+
+def test_a_second_reader_is_told_what_the_first_was_told(standard_input: Callable[[object], None]) -> None:
+    """What was too large once is not read on, as if its rest were the secret."""
+    standard_input(io.TextIOWrapper(io.BytesIO(b"v" * (MOST_BYTES + 9))))
+    assert problem_of(STDIN) == problem_of(STDIN) == "standard input is larger than 64 KiB"
+
+
+def test_another_source_can_take_the_place_of_standard_input(
+    standard_input: Callable[[object], None],
+) -> None:
+    standard_input(Refusing())
+    secrets.STANDARD_INPUT.take_from(io.BytesIO(b"value\n"))
+    assert resolve(STDIN).reveal() == "value"
+
+
+def test_bytes_that_are_no_text_can_be_asked_for_in_base64(tmp_path: Path) -> None:
+    """A PKCS#12 file is binary; a secret is text."""
+    (tmp_path / "app.pfx").write_bytes(b"0\x82\x01\xff\n")
+    ref = SecretRef("file", (str(tmp_path / "app.pfx"),))
+    assert resolve(ref, binary=True).reveal() == "MIIB/wo="
+    assert problem_of(ref).endswith("app.pfx is not UTF-8 text")
 
 
 def test_a_labs_secret_cannot_be_read_elsewhere() -> None:

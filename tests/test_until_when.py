@@ -17,6 +17,8 @@ from smtp_preflight.model import (
     OAuth,
     Profile,
     Provider,
+    Retirement,
+    SecretCheck,
     SecretRef,
     Seen,
     StoredToken,
@@ -60,6 +62,30 @@ def test_nothing_known_ends_nowhere(seen: MakeSeen) -> None:
     assert deadlines(seen()) == ()
 
 
+def test_an_access_token_ends_within_the_hour_and_says_when(seen: MakeSeen) -> None:
+    """By its own claim, or where it is opaque by the answer it came in."""
+    opaque = replace(GRANT, token=replace(TOKEN, expires_in_s=3599))
+    readable = replace(GRANT, token=replace(TOKEN, opaque=False, claims={"exp": NOW.timestamp() + 5400}))
+    found = [deadlines(seen(grant))[0] for grant in (opaque, readable)]
+    assert found == [
+        Deadline("access_token", NOW.date(), 0, "expires_in of the answer: 07:59 UTC"),
+        Deadline("access_token", NOW.date(), 0, "its own claim exp: 08:30 UTC"),
+    ]
+
+
+def test_what_a_provider_has_announced_says_when_we_learnt_of_it(seen: MakeSeen) -> None:
+    """What has passed is no deadline any more."""
+    announced = (
+        Retirement("password_sign_in", dt.date(2026, 12, 31)),
+        Retirement("old_endpoint", dt.date(2026, 11, 19)),
+    )
+    provider = Provider("custom", "Your server", retirements=announced, verified=dt.date(2026, 10, 1))
+    found = seen()
+    found = replace(found, profile=replace(found.profile, provider=provider))
+    known = "announced by the provider; known to us on 2026-10-01"
+    assert deadlines(found) == (Deadline("password_sign_in", dt.date(2026, 12, 31), 41, known),)
+
+
 def test_the_nearest_comes_first(seen: MakeSeen) -> None:
     """The profile's word for the secret, the server's certificate, the provider's rule for the token."""
     assert deadlines(seen(TLS, GRANT, secret_expires=dt.date(2026, 12, 20))) == (
@@ -76,8 +102,13 @@ def test_what_has_ended_counts_below_nothing(seen: MakeSeen) -> None:
 
 
 def test_a_certificate_of_the_application_is_called_so(seen: MakeSeen) -> None:
+    """Its own date comes before the profile's, where it could be read."""
     given = {"certificate": SecretRef("file", ("client.pem",)), "secret_expires": dt.date(2026, 12, 20)}
-    assert [one.what for one in deadlines(seen(**given))] == ["certificate"]
+    check = SecretCheck(asked_at=NOW, key="certificate", reference="file:client.pem", ends=NOW + 9 * DAY)
+    assert deadlines(seen(**given)) == (Deadline("certificate", dt.date(2026, 12, 20), 30, "profile"),)
+    assert deadlines(seen(("certificate", check), **given)) == (
+        Deadline("certificate", dt.date(2026, 11, 29), 9, "the certificate itself"),
+    )
 
 
 @pytest.mark.parametrize(

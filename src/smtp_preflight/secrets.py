@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import IO, NoReturn
 from urllib.parse import quote, quote_plus
@@ -75,15 +74,17 @@ class Secret:
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def resolve(ref: SecretRef, *, limit_s: float = 10) -> Secret:
+def resolve(ref: SecretRef, *, limit_s: float = 10, binary: bool = False) -> Secret:
     """Read the secret a reference names; blocks, for ``limit_s`` seconds at most.
 
+    binary: what is no text, a PKCS#12 file say, becomes its base64 instead of a problem.
     One trailing line end is taken off, as editors and commands add it; anything else is part of the value.
     Raises SecretProblem where nothing can be read, or nothing is in it.
     """
     if ref.kind not in _READERS:
         raise SecretProblem(f"{ref} can only be read while its lab runs")
-    value = _without_line_end(_within(limit_s, lambda: _READERS[ref.kind](ref.place, limit_s)))
+    found = _within(limit_s, lambda: _READERS[ref.kind](ref.place, limit_s))
+    value = _without_line_end(found if isinstance(found, str) else _text(found, ref, binary))
     if not value:
         raise SecretProblem(f"{_named(ref)} is empty")
     if not _is_unicode(value):
@@ -103,9 +104,9 @@ def _named(ref: SecretRef) -> str:
     return words[ref.kind].format(*ref.place)
 
 
-def _within(limit_s: float, read: Callable[[], str]) -> str:
+def _within(limit_s: float, read: Callable[[], str | bytes]) -> str | bytes:
     """Run ``read`` in a daemon thread: a keyring that asks its user, or an idle pipe, cannot be cancelled."""
-    values: list[str] = []
+    values: list[str | bytes] = []
     problems: list[SecretProblem] = []
 
     def work() -> None:
@@ -133,17 +134,17 @@ def _from_env(place: tuple[str, ...], _limit_s: float) -> str:
     return value
 
 
-def _from_file(place: tuple[str, ...], _limit_s: float) -> str:
+def _from_file(place: tuple[str, ...], _limit_s: float) -> bytes:
     try:
         with Path(place[0]).open("rb") as file:
-            return _text(_bounded(file, f"file {place[0]}"), f"file {place[0]}")
+            return _bounded(file, f"file {place[0]}")
     except FileNotFoundError:
         raise SecretProblem(f"file {place[0]} does not exist") from None
     except OSError as problem:
         raise SecretProblem(f"file {place[0]} cannot be read: {problem.strerror}") from None
 
 
-def _from_command(place: tuple[str, ...], limit_s: float) -> str:
+def _from_command(place: tuple[str, ...], limit_s: float) -> bytes:
     """Run the command with nothing to read; what it writes to its standard error is not looked at."""
     name = f"command {place[0]}"
     try:
@@ -157,7 +158,7 @@ def _from_command(place: tuple[str, ...], limit_s: float) -> str:
     output = _output(process, f"the output of {name}", limit_s)
     if process.returncode:
         raise SecretProblem(f"{name} ended with exit status {process.returncode}")
-    return _text(output, f"the output of {name}")
+    return output
 
 
 def _output(process: subprocess.Popen[bytes], name: str, limit_s: float) -> bytes:
@@ -195,26 +196,52 @@ def _from_keyring(place: tuple[str, ...], _limit_s: float) -> str:
     return value
 
 
-def _from_stdin(_place: tuple[str, ...], _limit_s: float) -> str:
-    with _STDIN_LOCK:
-        return _text(_standard_input(), "standard input")
+def _from_stdin(_place: tuple[str, ...], _limit_s: float) -> bytes:
+    return STANDARD_INPUT.read()
 
 
-_STDIN_LOCK = threading.Lock()
-
-
-@cache
-def _standard_input() -> bytes:
+class StandardInput:
     """Everything on standard input, which can be read only once, for whoever asks."""
-    if sys.stdin is None:
-        raise SecretProblem("there is no standard input")
-    try:
-        return _bounded(sys.stdin.buffer, "standard input")
-    except (OSError, ValueError):  # what pytest puts in its place raises the first, a closed one the second
-        raise SecretProblem("standard input cannot be read; under pytest that takes -s") from None
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: IO[bytes] | None = None
+        self._outcome: bytes | SecretProblem | None = None
+
+    def take_from(self, source: IO[bytes]) -> None:
+        """Read this, when it is asked for, instead of ``sys.stdin``; a test runner takes that away."""
+        self._source = source
+
+    def read(self) -> bytes:
+        """What stands there; raises SecretProblem, to everybody the same."""
+        with self._lock:
+            if self._outcome is None:
+                self._outcome = self._read()
+        if isinstance(self._outcome, SecretProblem):
+            raise SecretProblem(str(self._outcome))
+        return self._outcome
+
+    def read_within(self, limit_s: float) -> bytes:
+        """The same, for whoever cannot wait longer."""
+        found = _within(limit_s, self.read)
+        assert isinstance(found, bytes)  # for the type checker; text comes from other places
+        return found
+
+    def _read(self) -> bytes | SecretProblem:
+        if self._source is None and sys.stdin is None:
+            return SecretProblem("there is no standard input")
+        try:
+            return _bounded(self._source or sys.stdin.buffer, "standard input")
+        except (OSError, ValueError):  # what pytest puts there raises the first, a closed one the second
+            return SecretProblem("standard input cannot be read")
+        except SecretProblem as problem:
+            return problem
 
 
-_READERS: Mapping[str, Callable[[tuple[str, ...], float], str]] = {
+STANDARD_INPUT = StandardInput()
+
+
+_READERS: Mapping[str, Callable[[tuple[str, ...], float], str | bytes]] = {
     "env": _from_env,
     "file": _from_file,
     "command": _from_command,
@@ -230,12 +257,14 @@ def _bounded(source: IO[bytes], name: str) -> bytes:
     return content
 
 
-def _text(content: bytes, name: str) -> str:
+def _text(content: bytes, ref: SecretRef, binary: bool) -> str:
     """Decode UTF-8; a byte order mark, as some editors write it, is no part of the value."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise SecretProblem(f"{name} is not UTF-8 text") from None
+        if binary:
+            return base64.b64encode(content).decode()
+        raise SecretProblem(f"{_named(ref)} is not UTF-8 text") from None
 
 
 def _without_line_end(value: str) -> str:

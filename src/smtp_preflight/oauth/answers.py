@@ -31,6 +31,7 @@ class Granted:
     expires_in_s: int | None = None
     scope: tuple[str, ...] | None = None
     refresh_token: Secret | None = None
+    refresh_expires_in_s: int | None = None  # of the refresh token that is good now, where it has an end
 
 
 def granted_by(answer: Mapping[str, Any], wallet: Wallet) -> Granted | None:
@@ -51,6 +52,7 @@ def granted_by(answer: Mapping[str, Any], wallet: Wallet) -> Granted | None:
         expires_in_s=_seconds(answer.get("expires_in")),
         scope=_scope(answer.get("scope"), wallet.redact),
         refresh_token=refresh_token,
+        refresh_expires_in_s=_refresh_life_s(answer),
     )
 
 
@@ -64,7 +66,7 @@ def error_of(answer: Mapping[str, Any], clean: Clean) -> OAuthError | None:
         error=error,
         description=_shown(text, clean, MOST_DESCRIPTION),
         codes=codes_in(answer, text),
-        suberror=_word(answer, "suberror", clean),
+        suberror=_word(answer, "suberror", clean) or _word(answer, "error_subtype", clean),  # Google's name
         trace_id=_word(answer, "trace_id", clean) or _named(text, r"Trace ID: ([0-9a-fA-F-]{36})"),
         correlation_id=_word(answer, "correlation_id", clean)
         or _named(text, r"Correlation ID: ([0-9a-fA-F-]{36})"),
@@ -122,6 +124,12 @@ def _seconds(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value) if 0 <= value <= LONGEST_LIFE_S else None
+
+
+def _refresh_life_s(answer: Mapping[str, Any]) -> int | None:
+    """No member of any RFC: the first is Google's and Entra's, the second Keycloak's, 0 being without end."""
+    stated = (_seconds(answer.get(name)) for name in ("refresh_token_expires_in", "refresh_expires_in"))
+    return next((seconds for seconds in stated if seconds), None)
 
 
 def _scope(value: object, clean: Clean) -> tuple[str, ...] | None:

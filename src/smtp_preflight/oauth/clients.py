@@ -5,19 +5,15 @@ Another way is one more function in `_PROOFS`.
 
 from __future__ import annotations
 
-import base64
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import jwt
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from smtp_preflight.model import Profile
+from smtp_preflight.oauth.certificates import ClientCertificate, Unusable, opened
 from smtp_preflight.secrets import Secret, Wallet
 
 ASSERTION_LIFE_S = 300
@@ -71,7 +67,7 @@ def _secret(profile: Profile, wallet: Wallet, _endpoint: str) -> Proof:
 
 def _certificate(profile: Profile, wallet: Wallet, endpoint: str) -> Proof:
     """A JWT signed with the certificate's key (RFC 7523 section 2.2), in the form Entra documents."""
-    key, certificate = _key_and_certificate(held(wallet, "certificate"))
+    certificate = client_certificate(wallet)
     now = int(time.time())
     claims = {
         "aud": endpoint,  # one text: Entra refuses a list
@@ -82,8 +78,8 @@ def _certificate(profile: Profile, wallet: Wallet, endpoint: str) -> Proof:
         "nbf": now,
         "exp": now + ASSERTION_LIFE_S,
     }
-    thumbprint = base64.urlsafe_b64encode(certificate.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
-    signed = jwt.encode(claims, key, algorithm="PS256", headers={"x5t#S256": thumbprint})
+    headers = {"x5t#S256": certificate.thumbprint}
+    signed = jwt.encode(claims, certificate.key, algorithm="PS256", headers=headers)
     return _assertion(profile, wallet, Secret(signed, "made:client_assertion"))
 
 
@@ -110,18 +106,9 @@ _PROOFS: Mapping[str, Callable[[Profile, Wallet, str], Proof]] = {
 }
 
 
-def _key_and_certificate(pem: Secret) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
-    """Private key and certificate out of one PEM text, in whichever order they stand in it."""
-    text = pem.reveal().encode()
+def client_certificate(wallet: Wallet) -> ClientCertificate:
+    """What the wallet's certificate holds, opened; raises CannotAsk where it can prove nothing."""
     try:
-        key = serialization.load_pem_private_key(text, password=None)
-        certificate = x509.load_pem_x509_certificate(text)
-    except TypeError:
-        raise CannotAsk("the certificate's private key is encrypted; give one that is not") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise CannotAsk("the certificate needs a private key and a certificate, both in PEM form") from None
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise CannotAsk("the certificate's key is not an RSA key")
-    if key.public_key() != certificate.public_key():
-        raise CannotAsk("the private key is not the certificate's")
-    return key, certificate
+        return opened(held(wallet, "certificate"), wallet.get("certificate_passphrase"))
+    except Unusable:
+        raise CannotAsk("credential_unusable") from None

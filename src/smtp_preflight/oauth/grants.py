@@ -5,13 +5,14 @@ Another grant is one more function in `_FORMS`.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from smtp_preflight.model import GrantType, Profile
+from smtp_preflight.oauth.certificates import Unusable, service_account
 from smtp_preflight.oauth.clients import CannotAsk, held, proof_of_client
 from smtp_preflight.oauth.http import Request
 from smtp_preflight.secrets import Secret, Wallet
@@ -55,7 +56,7 @@ def _client_credentials(profile: Profile, _wallet: Wallet, _endpoint: str) -> Fo
 
 def _service_account(profile: Profile, wallet: Wallet, endpoint: str) -> Form:
     """A Google service account in the name of the mailbox's owner, by a JWT it signs itself."""
-    email, key, key_id = _account(held(wallet, "service_account"))
+    email, key, key_id = _account(wallet)
     now = int(time.time())
     claims = {
         "iss": email,
@@ -65,25 +66,17 @@ def _service_account(profile: Profile, wallet: Wallet, endpoint: str) -> Form:
         "iat": now,
         "exp": now + ASSERTION_LIFE_S,
     }
-    try:
-        signed = jwt.encode(claims, key.reveal(), algorithm="RS256", headers={"kid": key_id})
-    except (jwt.PyJWTError, ValueError, TypeError):
-        raise CannotAsk("the service account's private_key is no RSA key in PEM form") from None
+    signed = jwt.encode(claims, key, algorithm="RS256", headers={"kid": key_id})
     assertion = Secret(signed, "made:assertion")
     wallet.put("assertion", assertion)
     return {"grant_type": JWT_BEARER, "assertion": assertion}
 
 
-def _account(file: Secret) -> tuple[str, Secret, str]:
-    """Address, private key and key id out of the JSON that Google hands out."""
+def _account(wallet: Wallet) -> tuple[str, rsa.RSAPrivateKey, str]:
     try:
-        account = json.loads(file.reveal())
-        email, key, key_id = account["client_email"], account["private_key"], account["private_key_id"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise CannotAsk("the service account is not the JSON file that Google hands out") from None
-    if not all(isinstance(one, str) for one in (email, key, key_id)):
-        raise CannotAsk("the service account is not the JSON file that Google hands out")
-    return email, Secret(key, "service_account:private_key"), key_id
+        return service_account(held(wallet, "service_account"))
+    except Unusable:
+        raise CannotAsk("credential_unusable") from None
 
 
 def _scope(profile: Profile) -> Form:

@@ -73,6 +73,7 @@ class Request:
     url: str
     form: Mapping[str, Secret | str] = field(default_factory=dict)
     basic: tuple[str, Secret] | None = None  # client id and secret
+    bearer: Secret | None = None
 
     def body(self) -> bytes:
         """The form as it is sent (``application/x-www-form-urlencoded``)."""
@@ -90,6 +91,8 @@ class Request:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         if self.basic:
             headers["Authorization"] = f"Basic {_credentials(*self.basic)}"
+        if self.bearer:
+            headers["Authorization"] = f"Bearer {self.bearer.reveal()}"
         return headers
 
 

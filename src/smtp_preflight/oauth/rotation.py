@@ -1,13 +1,23 @@
-"""Handing a rotated refresh token to the command that the profile names for it."""
+"""Where a rotated refresh token goes beside the store: to the command that the profile names for it."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 from smtp_preflight.oauth.daemon import in_daemon_thread
 from smtp_preflight.secrets import Secret
 
 LIMIT_S = 10.0
+
+
+CI = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID")
+"""Variables by which the services that build and test say that it is them."""
+
+
+def passing_machine() -> bool:
+    """Whether this machine is there for one job only, and what is stored on it gone afterwards."""
+    return any(os.environ.get(name, "").lower() not in ("", "0", "false") for name in CI)
 
 
 class RotationProblem(Exception):

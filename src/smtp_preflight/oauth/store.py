@@ -81,6 +81,7 @@ class Kept:
     obtained_at: dt.datetime | None = None  # when somebody signed in
     last_used_at: dt.datetime | None = None
     rotated_at: dt.datetime | None = None
+    ends_at: dt.datetime | None = None  # as the provider has said, where it has
 
 
 def sha256(text: str) -> str:
@@ -246,7 +247,8 @@ async def _ask_keyring(function: str, *arguments: str) -> Any:
 
 # --- what stands in it -------------------------------------------------------------------------------------
 
-_TIMES = ("obtained_at", "last_used_at", "rotated_at")
+_TIMES = ("obtained_at", "last_used_at", "rotated_at", "ends_at")
+_LATER_ADDED = frozenset({"ends_at"})  # files of an earlier version have none
 
 
 def _encoded(kept: Kept, login: Login, place: str) -> bytes:
@@ -272,7 +274,7 @@ def _decoded(content: bytes, login: Login, place: str) -> Kept:
         kept = Kept(
             token=_secret(found["refresh_token"]),
             seed_sha256=str(found["seed_sha256"]),
-            **{name: _time(found[name]) for name in _TIMES},
+            **{name: _time(found[name]) for name in _TIMES if name in found or name not in _LATER_ADDED},
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreProblem(f"{place} was damaged; remove it and sign in again") from None

@@ -6,12 +6,14 @@ reports only ever name the kind. Adding an observation is one row here, and its 
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import platform
 import secrets
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 import dns.asyncresolver
 
 from smtp_preflight.model import (
+    Arrival,
     AuthExchange,
     DataExchange,
     Discovery,
@@ -27,11 +30,14 @@ from smtp_preflight.model import (
     DnsAnswer,
     DnsStatus,
     Ehlo,
+    Endpoint,
     Failure,
     Grant,
     GrantType,
     HttpExchange,
     Keys,
+    MailboxAccess,
+    MailboxLogin,
     MailExchangers,
     MailFrom,
     MtaSts,
@@ -41,8 +47,10 @@ from smtp_preflight.model import (
     Profile,
     Question,
     RcptTo,
+    ReaderGrant,
     SecretCheck,
     Seen,
+    ServiceCheck,
     SignatureCheck,
     SmtpGreeting,
     SmtpStep,
@@ -58,6 +66,7 @@ from smtp_preflight.model import (
 )
 from smtp_preflight.oauth.http import Resolve
 from smtp_preflight.probes.dns import probe_addresses, probe_dns, resolver_for
+from smtp_preflight.probes.imap import Imap
 from smtp_preflight.probes.mail_domain import (
     probe_dkim,
     probe_dmarc,
@@ -66,9 +75,12 @@ from smtp_preflight.probes.mail_domain import (
     probe_spf,
     probe_tls_reporting,
 )
+from smtp_preflight.probes.mailbox import Fate, close, leave, probe_arrival, probe_mailbox_login
 from smtp_preflight.probes.name_servers import probe_name_servers
+from smtp_preflight.probes.pop import Pop
 from smtp_preflight.probes.port import probe_port
 from smtp_preflight.probes.secret import probe_secret
+from smtp_preflight.probes.service import probe_service
 from smtp_preflight.probes.smtp import (
     Dialogue,
     build_message,
@@ -110,6 +122,9 @@ class Asking:
         self.wallet = wallet
         self.seen = seen  # what has been answered so far
         self.jwks: Mapping[str, Any] = {}  # the published keys, for checking a signature with
+        self.reader_wallet = _reader_wallet(profile, wallet)
+        self.mailboxes: dict[str, Imap | Pop] = {}  # the open ones, by the subjects of their logins
+        self.fate: Fate | None = None  # of the message, once it was accepted
         self._spare: list[Stream] = []
         self._dialogue: Dialogue | None = None
 
@@ -152,14 +167,20 @@ class Asking:
         if self._dialogue is not None:
             await hang_up(self._dialogue)
         self._close_spare()
+        await asyncio.gather(*(leave(one) for one in self.mailboxes.values()))
 
     def hang_up_for_good(self) -> None:
         """Close the connection; whoever asks next begins with a new one."""
-        self.abort()
+        self._abort_dialogue()
         self._dialogue = None
 
     def abort(self) -> None:
         """Close every socket without another word."""
+        self._abort_dialogue()
+        for server in self.mailboxes.values():
+            close(server)
+
+    def _abort_dialogue(self) -> None:
         if self._dialogue is not None:
             self._dialogue.stream.close()
         self._close_spare()
@@ -231,6 +252,13 @@ async def _ask_tcp(asking: Asking, subject: str) -> TcpConnects:
 async def _ask_port(asking: Asking, subject: str) -> PortCheck:
     host, _, port = subject.rpartition(":")
     return await probe_port(asking.profile, asking.resolver, host, int(port))
+
+
+async def _ask_service(asking: Asking, subject: str) -> ServiceCheck:
+    """The subject: host, port and how TLS is begun there, `smtp.gmail.com:465 implicit` say."""
+    place, _, tls = subject.rpartition(" ")
+    host, _, port = place.rpartition(":")
+    return await probe_service(asking.profile, asking.wallet, asking.resolver, Endpoint(host, int(port), tls))
 
 
 # --- the domains that mail is sent from --------------------------------------------------------------------
@@ -344,6 +372,12 @@ def _secrets_of(profile: Profile, subject: str = "") -> tuple[Question, ...]:
     return tuple(Question(SecretCheck, key) for key in _secret_keys(profile))
 
 
+def _needs_of_secret(profile: Profile, subject: str) -> tuple[Question, ...]:
+    """A certificate is opened with its passphrase."""
+    locked = subject == "certificate" and profile.oauth.certificate_passphrase is not None
+    return (Question(SecretCheck, "certificate_passphrase"),) if locked else ()
+
+
 def _secrets_resolved(seen: Seen, subject: str) -> bool:
     return all(one.resolved for one in seen.every(SecretCheck))
 
@@ -370,14 +404,33 @@ def publishes_keys(profile: Profile) -> bool:
     return bool(profile.oauth.jwks_uri) or discovers(profile)
 
 
-def keys_uri(seen: Seen) -> str:
-    """Where the profile says the keys are, or the metadata, if that is a place to trust; else empty."""
+IN_METADATA: Mapping[str, str] = {  # what the metadata call that which a profile may name itself
+    "authorize_endpoint": "authorization_endpoint",
+    "device_endpoint": "device_authorization_endpoint",
+    "token_endpoint": "token_endpoint",
+    "jwks_uri": "jwks_uri",
+}
+
+
+def place(seen: Seen, key: str) -> str:
+    """Where the profile says something is, or the metadata, if that is a place to trust; else empty."""
     profile = seen.profile
-    return profile.oauth.jwks_uri or discovered(seen.get(Discovery), "jwks_uri", profile)
+    named: str = getattr(profile.oauth, key)
+    return named or discovered(seen.get(Discovery), IN_METADATA[key], profile)
+
+
+def keys_uri(seen: Seen) -> str:
+    """Where the published keys are; empty where nobody says, or nobody to be trusted."""
+    return place(seen, "jwks_uri")
 
 
 async def _ask_discovery(asking: Asking, subject: str) -> Discovery:
-    return await probe_discovery(asking.profile, asking.wallet, resolve=asking.resolve)
+    """The metadata the profile knows of; after a failure those of the tenant of a domain."""
+    profile = asking.profile
+    if subject:
+        elsewhere = profile.oauth.discovery_uri.replace(f"/{profile.oauth.tenant}/", f"/{subject}/", 1)
+        profile = replace(profile, oauth=replace(profile.oauth, discovery_uri=elsewhere))
+    return await probe_discovery(profile, asking.wallet, resolve=asking.resolve)
 
 
 async def _ask_keys(asking: Asking, subject: str) -> Keys:
@@ -454,6 +507,102 @@ async def _ask_data(asking: Asking, subject: str) -> DataExchange:
     return await probe_data(asking.dialogue, message, message_id=message_id, marker=marker)
 
 
+# --- the mailbox -------------------------------------------------------------------------------------------
+
+OF_READER = "imap of "  # so begins the subject of the login that another profile gives
+_READERS = "reader."  # so begin the names of its secrets where they are given with the profile's own
+
+
+def _reader_wallet(profile: Profile, wallet: Wallet) -> Wallet:
+    """What is given of the secrets of the profile that reads the mailbox, in a wallet of its own."""
+    own = Wallet()
+    for key in profile.reader.oauth.secrets() if profile.reader else ():
+        if given := wallet.get(f"{_READERS}{key}"):
+            own.put(key, given)
+    return own
+
+
+def mailbox_logins(profile: Profile) -> tuple[str, ...]:
+    """The logins to mailboxes that a profile sets up, as questions name them."""
+    checked = [profile.place_of(one) for one, at in mailbox_protocols(profile).items() if at.check]
+    return tuple(dict.fromkeys(one for one in (*checked, *profile.watched.values()) if one))
+
+
+def mailbox_protocols(profile: Profile) -> Mapping[str, MailboxAccess]:
+    """How a mailbox can be read, and where."""
+    return {"imap": profile.imap, "pop": profile.pop}
+
+
+def _readers(profile: Profile) -> tuple[str, ...]:
+    return (profile.delivery.profile,) if profile.delivery and profile.delivery.profile else ()
+
+
+async def _ask_reader_grant(asking: Asking, subject: str) -> ReaderGrant:
+    """By the reader's own secrets, store and endpoints; nothing of it enters the profile's own wallet."""
+    asked_at, begun_s = dt.datetime.now(dt.UTC), time.monotonic()
+    reader, wallet, grant = asking.profile.reader, asking.reader_wallet, None
+    assert reader is not None, "the reader is read with the profile"
+    keys = sorted(reader.oauth.secrets(), key=lambda key: key != "certificate_passphrase")
+    checks = [await probe_secret(reader, wallet, key, resolve=asking.resolve) for key in keys]
+    problem = next((f"{one.reference}: {one.problem}" for one in checks if not one.resolved), "")
+    if not problem:
+        unknown = not reader.oauth.token_endpoint and discovers(reader)
+        found = await probe_discovery(reader, wallet, resolve=asking.resolve) if unknown else None
+        grant = await probe_grant(reader, wallet, resolve=asking.resolve, discovery=found)
+    took_s = time.monotonic() - begun_s
+    return ReaderGrant(asked_at=asked_at, took_s=took_s, profile=subject, grant=grant, problem=problem)
+
+
+def _needs_of_login(profile: Profile, subject: str) -> tuple[Question, ...]:
+    if subject.startswith(OF_READER):
+        return (Question(ReaderGrant, subject.removeprefix(OF_READER)),)
+    return (Question(Grant),)
+
+
+def _may_log_in(seen: Seen, subject: str) -> bool:
+    if not subject.startswith(OF_READER):
+        return _granted(seen)
+    reader = seen.get(ReaderGrant, subject.removeprefix(OF_READER))
+    return reader is not None and reader.granted
+
+
+async def _ask_mailbox_login(asking: Asking, subject: str) -> MailboxLogin:
+    profile, delivery = asking.profile, asking.profile.delivery
+    if subject.startswith(OF_READER):
+        assert profile.reader is not None
+        assert delivery is not None
+        login, server = await probe_mailbox_login(
+            profile.reader, asking.reader_wallet, asking.resolver, "imap", user=delivery.mailbox
+        )
+    else:
+        protocol, _, endpoint = subject.partition(" ")
+        host, _, port = endpoint.rpartition(":")
+        at = MailboxAccess(host, int(port))
+        login, server = await probe_mailbox_login(profile, asking.wallet, asking.resolver, protocol, place=at)
+    if server is not None:
+        asking.mailboxes[subject] = server
+    return login
+
+
+def _needs_of_arrival(profile: Profile, subject: str) -> tuple[Question, ...]:
+    return (Question(DataExchange), Question(MailboxLogin, profile.watched[subject]))
+
+
+def _may_look(seen: Seen, subject: str) -> bool:
+    login = seen.get(MailboxLogin, seen.profile.watched.get(subject, ""))
+    return login is not None and login.opened and _accepted(DataExchange)(seen, "")
+
+
+async def _ask_arrival(asking: Asking, subject: str) -> Arrival:
+    sent, delivery = asking.seen().get(DataExchange), asking.profile.delivery
+    assert sent is not None
+    assert delivery is not None
+    asking.fate = asking.fate or Fate(sent, delivery.within_s)
+    imap = asking.mailboxes[asking.profile.watched[subject]]
+    assert isinstance(imap, Imap)
+    return await probe_arrival(imap, asking.fate, asking.profile.limits, subject)
+
+
 ROWS: Mapping[type[Observation], Row] = {
     row.kind: row
     for row in (
@@ -473,6 +622,7 @@ ROWS: Mapping[type[Observation], Row] = {
             subjects=_host,
         ),
         Row(kind=PortCheck, ask=_ask_port, subjects=lambda profile: ()),  # follow-ups only
+        Row(kind=ServiceCheck, ask=_ask_service, subjects=lambda profile: ()),  # follow-ups only
         Row(kind=MailExchangers, ask=_ask_mail_exchangers, subjects=_sender_domains),
         Row(kind=SpfTree, ask=_ask_spf, subjects=_sender_domains),
         Row(kind=DkimKeys, ask=_ask_dkim, subjects=_sender_domains),
@@ -513,8 +663,11 @@ ROWS: Mapping[type[Observation], Row] = {
         ),
         Row(
             kind=SecretCheck,
-            ask=lambda asking, subject: probe_secret(asking.profile, asking.wallet, subject),
+            ask=lambda asking, subject: probe_secret(
+                asking.profile, asking.wallet, subject, resolve=asking.resolve
+            ),
             subjects=_secret_keys,
+            needs=_needs_of_secret,
             on_the_way=True,
         ),
         Row(
@@ -577,6 +730,21 @@ ROWS: Mapping[type[Observation], Row] = {
             needs=lambda profile, subject: _recipients(profile),
             may_ask=_some_recipient,
             on_the_way=True,
+        ),
+        Row(kind=ReaderGrant, ask=_ask_reader_grant, subjects=_readers),
+        Row(
+            kind=MailboxLogin,
+            ask=_ask_mailbox_login,
+            subjects=mailbox_logins,
+            needs=_needs_of_login,
+            may_ask=_may_log_in,
+        ),
+        Row(
+            kind=Arrival,
+            ask=_ask_arrival,
+            subjects=lambda profile: tuple(one for one, login in profile.watched.items() if login),
+            needs=_needs_of_arrival,
+            may_ask=_may_look,
         ),
     )
 }

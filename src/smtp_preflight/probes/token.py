@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,12 +24,14 @@ from smtp_preflight.model import (
     TokenInfo,
 )
 from smtp_preflight.oauth.answers import Granted, codes_in, error_of, granted_by
+from smtp_preflight.oauth.authorize import NAMES_ITS_ISSUER
 from smtp_preflight.oauth.clients import CannotAsk, held
 from smtp_preflight.oauth.grants import REDEEMS_A_REFRESH_TOKEN, TO_REDEEM, token_request
-from smtp_preflight.oauth.http import Request, Resolve, exchange, inert, json_object
+from smtp_preflight.oauth.http import Request, Resolve, inert
+from smtp_preflight.oauth.line import Answer, Line
 from smtp_preflight.oauth.rotation import LIMIT_S as ROTATION_S
-from smtp_preflight.oauth.rotation import RotationProblem, hand_on
-from smtp_preflight.oauth.store import Kept, Store, StoreProblem, opened, sha256
+from smtp_preflight.oauth.rotation import RotationProblem, hand_on, passing_machine
+from smtp_preflight.oauth.store import KEYRING, Kept, Store, StoreProblem, opened, sha256
 from smtp_preflight.oauth.tokens import fingerprint, header_of, read_token
 from smtp_preflight.secrets import Secret, Wallet
 
@@ -39,48 +40,6 @@ MOST_KEYS = 100
 MOST_TEXT = 500
 ALGORITHMS = frozenset(f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512))
 TOKEN_INFO = ("aud", "azp", "scope", "exp", "expires_in", "email", "email_verified", "access_type")
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """One exchange with its time; its body lives no longer than the probe that asked for it."""
-
-    asked_at: dt.datetime
-    took_s: float
-    http: HttpExchange
-    body: bytes
-
-    @property
-    def observed_at(self) -> dt.datetime:
-        """When it was complete."""
-        return self.asked_at + dt.timedelta(seconds=self.took_s)
-
-    @property
-    def content(self) -> Mapping[str, Any]:
-        """The body's members, none where it is no JSON object."""
-        return (json_object(self.body) or {}) if self.http.is_json else {}
-
-    @property
-    def when(self) -> dict[str, Any]:
-        """What every observation says of itself."""
-        return {"asked_at": self.asked_at, "took_s": self.took_s, "peer": _netloc(self.http.url)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """How this profile's identity provider is asked."""
-
-    profile: Profile
-    wallet: Wallet
-    resolve: Resolve | None = None
-    transport: httpx.AsyncBaseTransport | None = None
-
-    async def ask(self, request: Request) -> _Answer:
-        asked_at, begun_s = dt.datetime.now(dt.UTC), time.monotonic()
-        http, body = await exchange(
-            request, self.profile, self.wallet, resolve=self.resolve, transport=self.transport
-        )
-        return _Answer(asked_at, time.monotonic() - begun_s, http, body)
 
 
 # --- the token ---------------------------------------------------------------------------------------------
@@ -105,20 +64,26 @@ async def probe_grant(
     ``Grant.http`` and ``Grant.problem``, which is a code where there is one.
     Source: RFC 6749 sections 5 and 6.
     """
-    line = _Line(profile, wallet, resolve, transport)
-    asked_at = dt.datetime.now(dt.UTC)
+    line = Line(profile, wallet, resolve, transport)
+    asked_at, redeemed = dt.datetime.now(dt.UTC), _grant_type(profile)
     try:
         if profile.oauth.grant is GrantType.ACCESS_TOKEN:
             return _given(line, asked_at)
         endpoint = profile.oauth.token_endpoint or discovered(discovery, "token_endpoint", profile)
         if not endpoint:
             raise CannotAsk("no token endpoint is known")
-        if profile.oauth.grant in REDEEMS_A_REFRESH_TOKEN:
+        if redeemed is GrantType.REFRESH_TOKEN:
             return await _redeem(line, endpoint)
         answer = await line.ask(token_request(profile, wallet, endpoint))
         return _grant(line, answer, _granted(line, answer))
     except (CannotAsk, StoreProblem) as problem:
-        return Grant(asked_at=asked_at, grant=profile.oauth.grant, problem=str(problem))
+        return Grant(asked_at=asked_at, grant=redeemed, problem=str(problem))
+
+
+def _grant_type(profile: Profile) -> GrantType:
+    """What is redeemed: of a sign-in, whichever way it went, its refresh token."""
+    grant = profile.oauth.grant
+    return GrantType.REFRESH_TOKEN if grant in REDEEMS_A_REFRESH_TOKEN else grant
 
 
 def discovered(discovery: Discovery | None, name: str, profile: Profile) -> str:
@@ -131,20 +96,22 @@ def discovered(discovery: Discovery | None, name: str, profile: Profile) -> str:
     return url if url.startswith("https://") and _host(url) in trusted - {""} else ""
 
 
-def _given(line: _Line, asked_at: dt.datetime) -> Grant:
+def _given(line: Line, asked_at: dt.datetime) -> Grant:
     """An access token that somebody else has got; nothing is asked."""
     token = read_token(held(line.wallet, "access_token"), observed_at=asked_at, clean=line.wallet.redact)
     return Grant(asked_at=asked_at, grant=GrantType.ACCESS_TOKEN, token=token)
 
 
-def _granted(line: _Line, answer: _Answer) -> Granted | None:
+def _granted(line: Line, answer: Answer) -> Granted | None:
     """What the answer grants; a token in an answer that is no success is none."""
     return granted_by(answer.content, line.wallet) if answer.http.status == 200 else None
 
 
-def _grant(line: _Line, answer: _Answer, granted: Granted | None) -> Grant:
-    oauth, clean = line.profile.oauth, line.wallet.redact
-    grant = Grant(**answer.when, grant=oauth.grant, http=answer.http, scope_asked=oauth.scope)
+def _grant(line: Line, answer: Answer, granted: Granted | None) -> Grant:
+    profile, clean = line.profile, line.wallet.redact
+    grant = Grant(
+        **answer.when, grant=_grant_type(profile), http=answer.http, scope_asked=profile.oauth.scope
+    )
     if granted is None:
         return replace(grant, error=error_of(answer.content, clean))
     return replace(
@@ -175,10 +142,12 @@ class _Redeemed:
     def shown(self) -> StoredToken:
         """What may be known of it."""
         kept = self.kept
-        return StoredToken(self.source, kept.obtained_at, kept.last_used_at, fingerprint(self.token))
+        return StoredToken(
+            self.source, kept.obtained_at, kept.last_used_at, fingerprint(self.token), kept.ends_at
+        )
 
 
-async def _redeem(line: _Line, endpoint: str) -> Grant:
+async def _redeem(line: Line, endpoint: str) -> Grant:
     """Redeem the refresh token whose turn it is, and keep its successor.
 
     Another run may have it open for as long as its own exchange and its command take.
@@ -194,7 +163,7 @@ async def _redeem(line: _Line, endpoint: str) -> Grant:
     return replace(grant, **keeping, stored=redeemed.shown, answer_lost=_answer_lost(answer.http))
 
 
-def _to_redeem(line: _Line, kept: Kept | None) -> _Redeemed:
+def _to_redeem(line: Line, kept: Kept | None) -> _Redeemed:
     """The seed's stored successor, or the seed where it is new; without a seed what a sign-in has stored."""
     seeded = line.profile.oauth.refresh_token is not None
     seed = held(line.wallet, "refresh_token") if seeded else None
@@ -213,28 +182,43 @@ async def _keep(
     """Write down that the token was used, and what follows it; what became of that, as fields of a Grant."""
     if granted is None:
         return {}
-    successor = granted.refresh_token
-    rotated = successor is not None and successor.reveal() != redeemed.token.reveal()
-    kept = replace(redeemed.kept, last_used_at=now)
-    if rotated:
-        kept = replace(kept, token=successor, rotated_at=now)
+    kept, rotated = _after_use(redeemed, granted, now)
     problems = []
     try:
         await store.write(kept)
     except StoreProblem as problem:
         problems.append(str(problem))
-    on_disk = not problems
-    if rotated and successor and profile.oauth.on_rotation:
+    lasts = not problems and _store_lasts(profile)
+    if rotated and granted.refresh_token and profile.oauth.on_rotation:
         try:
-            await hand_on(profile.oauth.on_rotation, successor)
+            await hand_on(profile.oauth.on_rotation, granted.refresh_token)
+            lasts = True
         except RotationProblem as problem:
             problems.append(str(problem))
     return {
-        "refresh_token_issued": successor is not None,
+        "refresh_token_issued": granted.refresh_token is not None,
         "refresh_token_rotated": rotated,
-        "refresh_token_kept": on_disk or not rotated,
+        "refresh_token_kept": lasts or not rotated,
+        "refresh_token_ends": kept.ends_at,
         "keep_problem": "; ".join(problems),
     }
+
+
+def _after_use(redeemed: _Redeemed, granted: Granted, now: dt.datetime) -> tuple[Kept, bool]:
+    """What is to be kept once the token was used, and whether another has taken its place."""
+    successor, life_s = granted.refresh_token, granted.refresh_expires_in_s
+    kept = replace(redeemed.kept, last_used_at=now)
+    rotated = successor is not None and successor.reveal() != redeemed.token.reveal()
+    if rotated:
+        kept = replace(kept, token=successor, rotated_at=now, ends_at=None)
+    if life_s:
+        kept = replace(kept, ends_at=now + dt.timedelta(seconds=life_s))
+    return kept, rotated
+
+
+def _store_lasts(profile: Profile) -> bool:
+    """Whether what is stored is there for the next run: in CI only where somebody has made a place for it."""
+    return not passing_machine() or profile.oauth.store not in ("", KEYRING)
 
 
 def _answer_lost(http: HttpExchange) -> bool:
@@ -260,7 +244,7 @@ async def probe_discovery(
     """
     oauth = profile.oauth
     url = oauth.discovery_uri or f"{oauth.issuer.rstrip('/')}/.well-known/openid-configuration"
-    answer = await _Line(profile, wallet, resolve, transport).ask(Request("GET", url))
+    answer = await Line(profile, wallet, resolve, transport).ask(Request("GET", url))
     error = error_of(answer.content, wallet.redact)
     return Discovery(
         **answer.when,
@@ -277,6 +261,7 @@ def _metadata(content: Mapping[str, Any], wallet: Wallet) -> Mapping[str, str]:
         for name, value in content.items()
         if isinstance(value, str) and (name in ("issuer", "jwks_uri") or name.endswith("_endpoint"))
     }
+    named |= {NAMES_ITS_ISSUER: "true"} if content.get(NAMES_ITS_ISSUER) is True else {}
     return {
         _shown(name, wallet): _shown(value, wallet) for name, value in list(named.items())[:MOST_METADATA]
     }
@@ -294,7 +279,7 @@ async def probe_keys(
 
     Never raises for what the network does: see ``Keys.http``.
     """
-    answer = await _Line(profile, wallet, resolve, transport).ask(Request("GET", uri))
+    answer = await Line(profile, wallet, resolve, transport).ask(Request("GET", uri))
     content = answer.content if answer.http.status == 200 else {}
     kids = tuple(_shown(key.get("kid", ""), wallet) for key in _keys_in(content))
     return Keys(**answer.when, http=answer.http, kids=kids), content
@@ -365,7 +350,7 @@ async def probe_token_info(
     Records: the members of `TOKEN_INFO`, as text. Never raises for what the network does: see ``http``.
     """
     form = {"access_token": held(wallet, "access_token")}
-    line = _Line(profile, wallet, resolve, transport)
+    line = Line(profile, wallet, resolve, transport)
     answer = await line.ask(Request("POST", profile.oauth.token_info_uri, form))
     content = answer.content if answer.http.status == 200 else {}
     claims = {name: _shown(content[name], wallet) for name in TOKEN_INFO if _is_scalar(content.get(name))}
@@ -379,13 +364,6 @@ def _is_scalar(value: object) -> bool:
 def _shown(value: object, wallet: Wallet) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return inert(wallet.redact(text))[:MOST_TEXT]
-
-
-def _netloc(url: str) -> str:
-    try:
-        return urlsplit(url).netloc
-    except ValueError:
-        return ""
 
 
 def _host(url: str) -> str:
