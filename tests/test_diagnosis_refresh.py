@@ -140,7 +140,7 @@ def test_where_nothing_is_known_nothing_is_forecast(provider: str, grant: Grant,
 def test_a_token_near_its_end_is_a_warning(grant: Grant, words: str, seen: MakeSeen) -> None:
     """Seven days ahead, by default; also where only this very run has kept it from lapsing."""
     found = seen(grant)
-    assert refresh_token_lasts(found) is not words
+    assert refresh_token_lasts(found) is not bool(words)
     if words:
         finding = why_it_ends_soon(found)
         assert finding.code == "refresh_token_expires_soon"

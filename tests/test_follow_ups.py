@@ -40,6 +40,7 @@ from smtp_preflight.model import (
     MailboxLogin,
     OAuth,
     OAuthError,
+    Observation,
     Profile,
     Provider,
     Question,
@@ -639,6 +640,10 @@ def test_metadata_of_another_tenant_are_asked_for_in_the_same_cloud(profile_with
     )
     setup = replace(setup, oauth=oauth)
     asking = Asking(setup, Wallet(), lambda: Seen(setup, NOW))
-    found = asyncio.run(ROWS[Discovery].ask(asking, "contoso.com"))
+
+    async def ask() -> Observation:
+        return await ROWS[Discovery].ask(asking, "contoso.com")
+
+    found = asyncio.run(ask())
     assert isinstance(found, Discovery)
     assert found.http.url == "https://127.0.0.1:1/contoso.com/v2.0/.well-known/openid-configuration"

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 import trustme
 
-from smtp_preflight.lab.conditions import Conditions
-from smtp_preflight.lab.names import NameServer, records_for
+from smtp_preflight.lab.conditions import Conditions, NameConditions
+from smtp_preflight.lab.names import NameServer
 from smtp_preflight.lab.tokens import Mint
 from smtp_preflight.lab.wording import PLAIN
 from smtp_preflight.lab.world import World
@@ -77,7 +77,7 @@ class Names:
     def __init__(self) -> None:
         world = World(conditions=Conditions(), wording=PLAIN, mint=Mint(), client_secret="")
         self._key = world.mint.public_key()
-        self._known = NameServer(world)
+        self._known = NameServer(world, NameConditions())
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         threading.Thread(target=self._serve, daemon=True).start()
@@ -89,7 +89,7 @@ class Names:
     def know(self, profile: Path) -> None:
         """Publish what a healthy domain does."""
         written = load_profile(profile, load_providers())
-        self._known.records = records_for(written, self._key, dkim_by_alias=False)
+        self._known.serve(written, self._key, dkim_by_alias=False)
 
     def stop(self) -> None:
         self._socket.close()

@@ -150,10 +150,10 @@ def test_a_name_server_in_trouble_is_asked_again(labs: MakeLab, monkeypatch: pyt
     """SERVFAIL to everything in the first round, with and without checking."""
     usual, asked = NameServer._fill, Counter[tuple[str, int]]()
 
-    def fill(server: NameServer, reply: dns.message.Message) -> None:
+    def fill(server: NameServer, reply: dns.message.Message, *, checking: bool) -> None:
         key = (reply.question[0].to_text(), int(reply.flags))
         asked[key] += 1
-        usual(server, reply)
+        usual(server, reply, checking=checking)
         if SMTP_HOST in key[0] and asked[key] <= 2:  # the stage's own question, and the connection's
             reply.answer.clear()
             reply.set_rcode(dns.rcode.SERVFAIL)
@@ -264,7 +264,7 @@ def test_a_family_that_does_not_connect_costs_no_second_dialogue(
 ) -> None:
     """The other one serves; an address that nobody listens on is a finding, not a reason to begin anew."""
     records = names.own_records()
-    monkeypatch.setattr(names, "own_records", lambda: {**records, (SMTP_HOST, "AAAA"): ("::1",)})
+    monkeypatch.setattr(names, "own_records", lambda host=SMTP_HOST: {**records, (SMTP_HOST, "AAAA"): ("::1",)})
     lab, profile = labs()
     assert record(lab, profile, Question(AuthExchange))[AuthExchange].accepted
     assert times(lab, "(connected)") == 1

@@ -38,11 +38,11 @@ def checks_of(reports: Path, *options: str, given: bytes | None) -> dict[str, di
     command = [sys.executable, "-m", "pytest", "-k", "secret_is_there", f"--report-dir={reports}", *options]
     ours = ("PYTEST_", "GITHUB_")  # of the tests, not of the run
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    stdin = {"input": given} if given is not None else {"preexec_fn": lambda: os.close(0)}
+    stdin: dict[str, Any] = {"input": given} if given is not None else {"preexec_fn": lambda: os.close(0)}
     done = subprocess.run(
         command, cwd=ROOT, env=inherited, capture_output=True, timeout=LIMIT_S, check=False, **stdin
     )
-    told = done.stdout + done.stderr
+    told: bytes = done.stdout + done.stderr
     assert CANARY.encode() not in told, told
     found = {}
     for file in reports.glob("*/report.json"):
