@@ -5,14 +5,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 NODE   := tests/node/node_modules/ready
+JUNIT  := tests/schemas/junit-10.xsd
 
-.PHONY: demo test lint format score docs bench clean
+.PHONY: demo test lint format score docs bench golden clean
 
 demo: $(READY)  ## Check a mail setup against servers that this machine starts itself.
 	$(BIN)/pytest --profile=demo
 	@echo "The report: reports/demo/report.html"
 
-test: $(READY) $(NODE)  ## The project's own tests; no network beyond loopback.
+test: $(READY) $(NODE) $(JUNIT)  ## The project's own tests; no network beyond loopback.
 	$(BIN)/pytest tests -n 2 --cov --cov-report=term $(ARGS)
 
 lint: $(READY)  ## Style, format and types.
@@ -27,11 +28,13 @@ format: $(READY)
 score: $(READY)  ## How many failures that others met are named; ARGS may be --blind or --admin, and -v.
 	$(BIN)/python tests/corpus/score.py $(ARGS)
 
-docs: $(READY)  ## Write docs/causes/ and docs/faults.md anew from the knowledge and the lab.
+docs: $(READY)  ## Write what is generated in docs/ anew: from the knowledge, the lab and the tables of a profile.
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/generate_faults.py
+	$(BIN)/python docs/generate_schema.py
+	$(BIN)/python docs/generate_profile.py
 
-bench: $(READY)  ## How long a run takes; timings are looked at, never asserted.
+bench: $(READY)  ## How long a run takes, and what 1,000 profiles cost; looked at, never asserted.
 	$(BIN)/python tests/bench.py
 
 $(READY): pyproject.toml
@@ -45,5 +48,12 @@ $(NODE): tests/node/package-lock.json
 	  cd tests/node && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/ready; \
 	else echo "npm is not installed: the tests that need it will be skipped"; fi
 
+# Jenkins' schema, as pytest's source package has it; without a registry its test is skipped, and says so.
+$(JUNIT): tests/schemas/fetch.py | $(READY)
+	@$(BIN)/python tests/schemas/fetch.py $@ || echo "no registry can be reached: the test that needs junit-10.xsd will be skipped"
+
+golden: $(READY)  ## Write the golden files of the reports anew; read the difference before you keep it.
+	UPDATE_GOLDEN=1 $(BIN)/pytest tests/test_reporting_formats.py -k golden
+
 clean:
-	rm -rf $(VENV) tests/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage* dist build
+	rm -rf $(VENV) $(JUNIT) tests/node/node_modules .pytest_cache .mypy_cache .ruff_cache .coverage* dist build

@@ -9,8 +9,15 @@ from __future__ import annotations
 import pytest
 
 from smtp_preflight.diagnosis.claim_signs import for_this_resource, permitted
-from smtp_preflight.diagnosis.claims import why_claim_differs
+from smtp_preflight.diagnosis.claims import why_claim_differs, why_undecodable
+from smtp_preflight.diagnosis.delivery import (
+    can_be_looked_into,
+    says_something_of,
+    why_not_arrived,
+    why_not_looked_into,
+)
 from smtp_preflight.diagnosis.discovery import why_not_discovered
+from smtp_preflight.diagnosis.ends import End, end_of_credential
 from smtp_preflight.diagnosis.greeting import why_not_greeted
 from smtp_preflight.diagnosis.mail_domain import (
     why_mail_refused,
@@ -31,6 +38,7 @@ from smtp_preflight.evidence import Evidence, asks
 from smtp_preflight.model import (
     MOST_SPF_LOOKUPS,
     AccessToken,
+    Arrival,
     AuthExchange,
     DataExchange,
     Discovery,
@@ -38,9 +46,11 @@ from smtp_preflight.model import (
     DmarcWalk,
     DnsAnswer,
     Ehlo,
+    FoundMessage,
     Grant,
     GrantType,
     Keys,
+    MailboxLogin,
     MailExchangers,
     MailFrom,
     MtaSts,
@@ -48,6 +58,7 @@ from smtp_preflight.model import (
     Profile,
     Published,
     RcptTo,
+    ReaderGrant,
     SecretCheck,
     Seen,
     SignatureCheck,
@@ -371,6 +382,13 @@ def capabilities(ehlo_tls: Ehlo, seen: Seen) -> Ehlo:
 
 
 @pytest.fixture(scope="session")
+@asks(SecretCheck, lambda profile, _: ("certificate",) if profile.oauth.certificate else ())
+def credential_end(evidence: Evidence, seen: Seen) -> End | None:
+    """When the application's secret or certificate ends, as the certificate says, else the profile."""
+    return end_of_credential(seen)
+
+
+@pytest.fixture(scope="session")
 @asks(SecretCheck, lambda profile, parameters: (parameters["secret"],))
 def secret_check(evidence: Evidence, secret: str) -> SecretCheck:
     """Whether one of the profile's secrets could be read."""
@@ -448,7 +466,7 @@ def granted(asked_grant: Grant, seen: Seen) -> Grant:
 @pytest.fixture(scope="session")
 def refreshed(asked_grant: Grant) -> Grant:
     """The answer, where it was a refresh token that was to be redeemed."""
-    if asked_grant.grant != GrantType.REFRESH_TOKEN:
+    if asked_grant.grant != GrantType.REFRESH_TOKEN:  # what a sign-in has stored is redeemed by this grant
         pytest.skip("this grant has no refresh token")
     return asked_grant
 
@@ -478,11 +496,19 @@ def any_token(grant: Grant, seen: Seen) -> AccessToken:
 
 
 @pytest.fixture(scope="session")
-def token(any_token: AccessToken) -> AccessToken:
-    """The claims of the token; skipped when it is opaque or does not decode."""
-    if any_token.opaque:
-        pytest.skip("the token is opaque: only the provider can read it")
+def whole_token(any_token: AccessToken, seen: Seen) -> AccessToken:
+    """The same, opaque or readable; blocked where it is a readable one that does not decode."""
+    if not any_token.opaque and not any_token.claims:
+        raise Blocked(why_undecodable(seen, any_token), on_the_way=False)
     return any_token
+
+
+@pytest.fixture(scope="session")
+def token(whole_token: AccessToken) -> AccessToken:
+    """The claims of the token; skipped when it is opaque."""
+    if whole_token.opaque:
+        pytest.skip("the token is opaque: only the provider can read it")
+    return whole_token
 
 
 @pytest.fixture(scope="session")
@@ -498,15 +524,15 @@ def expected_values(claim: str, token: AccessToken, profile: Profile) -> frozens
 
 @pytest.fixture(scope="session")
 @asks(TokenInfo, lambda profile, _: ("",) if profile.oauth.token_info_uri else ())
-def token_for_mail(any_token: AccessToken, profile: Profile, seen: Seen) -> AccessToken:
+def token_for_mail(whole_token: AccessToken, profile: Profile, seen: Seen) -> AccessToken:
     """The token, where it is for the mail service and its permissions can be known."""
-    if not any_token.opaque and profile.expect.aud and not for_this_resource(profile, any_token):
+    if not whole_token.opaque and profile.expect.aud and not for_this_resource(profile, whole_token):
         raise Blocked(why_claim_differs(seen, "aud"), on_the_way=False)
-    if any_token.for_application and profile.oauth.app_permission == "rbac" and not any_token.opaque:
+    if whole_token.for_application and profile.oauth.app_permission == "rbac" and not whole_token.opaque:
         pytest.skip("RBAC for Applications decides, not the token")
-    if permitted(seen, any_token) is None:
+    if permitted(seen, whole_token) is None:
         pytest.skip("what the token permits is not said anywhere")
-    return any_token
+    return whole_token
 
 
 @pytest.fixture(scope="session")
@@ -568,3 +594,51 @@ def rcpt_to(evidence: Evidence, recipient: str) -> RcptTo:
 def data(evidence: Evidence) -> DataExchange:
     """The server's last word on the message."""
     return evidence[DataExchange]
+
+
+# --- the mailbox -------------------------------------------------------------------------------------------
+#
+# Nothing here keeps mail from leaving: where a mailbox cannot be looked into, nothing of it turns red.
+
+
+@pytest.fixture(scope="session")
+@asks(MailboxLogin, lambda profile, parameters: (profile.place_of(parameters["protocol"]),))
+def mailbox_login(evidence: Evidence, profile: Profile, protocol: str) -> MailboxLogin:
+    """The login to the mailbox over one protocol."""
+    return evidence[MailboxLogin, profile.place_of(protocol)]
+
+
+@pytest.fixture(scope="session")
+@asks(MailboxLogin, lambda profile, _: filter(None, (profile.delivery_login,)))
+def delivery_login(evidence: Evidence, profile: Profile, seen: Seen) -> MailboxLogin | None:
+    """The login that looks for the message; none where nobody may, or the one who may got no token."""
+    reader = next(iter(seen.every(ReaderGrant)), None)
+    if not profile.delivery_login or (reader and not reader.granted):
+        return None
+    return evidence[MailboxLogin, profile.delivery_login]
+
+
+@pytest.fixture(scope="session")
+@asks(Arrival, lambda profile, _: (mailbox for mailbox, login in profile.watched.items() if login))
+def arrival(evidence: Evidence, profile: Profile, delivery_login: MailboxLogin | None, seen: Seen) -> Arrival:
+    """What was found in the recipient's mailbox once the message had been accepted."""
+    if not can_be_looked_into(delivery_login):
+        raise Blocked(why_not_looked_into(seen), on_the_way=False)
+    *_, recipients = profile.watched
+    return evidence[Arrival, recipients]
+
+
+@pytest.fixture(scope="session")
+def message(arrival: Arrival, seen: Seen) -> FoundMessage:
+    """The message as it lies in the mailbox."""
+    if arrival.message is None:
+        raise Blocked(why_not_arrived(seen), on_the_way=False)
+    return arrival.message
+
+
+@pytest.fixture(scope="session")
+def judged_message(message: FoundMessage, method: str) -> FoundMessage:
+    """The same, where the receiver says what came of this proof."""
+    if not says_something_of(message, method):
+        pytest.skip(f"the receiver does not say what came of {method.upper()}")
+    return message

@@ -4,20 +4,25 @@ What is found here is a prediction: it blocks nothing that can be asked, and the
 is the profile as its file says it, before a lab takes the place of its servers.
 """
 
+from smtp_preflight.diagnosis.ends import End
 from smtp_preflight.diagnosis.lint import (
     problem_with_client,
+    problem_with_client_id,
     problem_with_cloud,
     problem_with_end_date,
     problem_with_grant,
     problem_with_host,
+    problem_with_mailbox,
     problem_with_port,
     problem_with_redirect,
     problem_with_scope,
     problem_with_secret,
+    problem_with_sign_in_addresses,
     problem_with_tenant,
     problem_with_tls_mode,
 )
 from smtp_preflight.diagnosis.profile import (
+    remark_on_other_date,
     remark_on_secret_end,
     why_it_cannot_work,
     why_secret_unavailable,
@@ -36,6 +41,12 @@ def test_secret_is_there(secret_check: SecretCheck, seen: Seen, explain: Explain
 def test_secret_has_the_shape_of_one(readable_secret: SecretCheck, seen: Seen, explain: Explain) -> None:
     """A secret is its value alone: no quotes or blanks around it, no id in its place, no whole file."""
     problem = problem_with_secret(readable_secret)
+    assert problem is None, explain(why_it_cannot_work(seen, problem))
+
+
+def test_mailbox_fits_the_provider(written: Profile, seen: Seen, explain: Explain) -> None:
+    """The mailbox is at this provider, and the grant can speak for it."""
+    problem = problem_with_mailbox(written)
     assert problem is None, explain(why_it_cannot_work(seen, problem))
 
 
@@ -81,6 +92,18 @@ def test_secret_fits_the_client(written: Profile, seen: Seen, explain: Explain) 
     assert problem is None, explain(why_it_cannot_work(seen, problem))
 
 
+def test_client_id_has_the_form_of_one(written: Profile, seen: Seen, explain: Explain) -> None:
+    """The client id looks like those that the provider gives out, not like another id beside it."""
+    problem = problem_with_client_id(written)
+    assert problem is None, explain(why_it_cannot_work(seen, problem))
+
+
+def test_sign_in_addresses_fit(written: Profile, seen: Seen, explain: Explain) -> None:
+    """Sign-in page and token endpoint are of the current version, and of one tenant."""
+    problem = problem_with_sign_in_addresses(written)
+    assert problem is None, explain(why_it_cannot_work(seen, problem))
+
+
 def test_redirect_uri_fits(written: Profile, seen: Seen, explain: Explain) -> None:
     """The redirect URI is one that providers register (RFC 8252 section 7.3)."""
     problem = problem_with_redirect(written)
@@ -93,8 +116,11 @@ def test_everything_is_of_one_cloud(written: Profile, seen: Seen, explain: Expla
     assert problem is None, explain(why_it_cannot_work(seen, problem))
 
 
-def test_secret_has_not_ended(written: Profile, seen: Seen, explain: Explain, remark: Remark) -> None:
-    """The application's secret or certificate has not ended, nor will soon, as the profile says."""
-    problem = problem_with_end_date(written, seen.started.date())
+def test_secret_has_not_ended(
+    credential_end: End | None, seen: Seen, explain: Explain, remark: Remark
+) -> None:
+    """The application's secret or certificate has not ended, and will not end soon."""
+    problem = problem_with_end_date(credential_end, seen.started.date())
     assert problem is None, explain(why_it_cannot_work(seen, problem))
     remark(remark_on_secret_end(seen))
+    remark(remark_on_other_date(seen))

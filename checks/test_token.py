@@ -4,8 +4,8 @@ Evidence: ``grant`` is the token endpoint's one answer; a refusal is an answer t
 once it holds a token.
 """
 
+from smtp_preflight.diagnosis.clock import clock_is_right
 from smtp_preflight.diagnosis.token import (
-    clock_is_right,
     remark_on_token_time,
     scope_is_granted,
     why_clock_wrong,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime as dt
 import enum
 import ipaddress
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -91,6 +94,31 @@ def _stay_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
     monkeypatch.setattr(socket.socket, "send", guarded_send)
     monkeypatch.setattr(socket.socket, "sendto", guarded_sendto)
+
+
+# --- programs that not every machine has -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def needed() -> Callable[[str], str]:
+    """Find a program; without it the test is skipped, and fails in continuous integration, which has it."""
+
+    def find(program: str) -> str:
+        found = shutil.which(program)
+        if found is None:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed")
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def junit_schema() -> Path:
+    """Jenkins' junit-10.xsd, which ``make test`` fetches; without it the test is skipped, and fails in CI."""
+    found = ROOT / "tests" / "schemas" / "junit-10.xsd"
+    if not found.exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("make test fetches junit-10.xsd, and has not")
+    return found
 
 
 # --- a profile and what was seen of it ---------------------------------------------------------------------
@@ -175,6 +203,49 @@ def _filled_record(kind: Any) -> Any:
 def filled() -> Callable[[type], Any]:
     """Make an observation of a kind with every field set, none to its default."""
     return _filled_record
+
+
+# --- looking for secrets -----------------------------------------------------------------------------------
+
+PIECE = 16  # characters in a row that no text has by chance
+
+
+def _shapes(secret: str) -> Iterator[str]:
+    """A secret in every encoding in which it travels, wherever it may begin inside a larger base64."""
+    yield secret
+    yield quote(secret, safe="")
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + secret.encode()).decode()
+        inner = encoded[(before * 4 + 2) // 3 : (before + len(secret)) // 3 * 4]
+        yield inner
+        yield inner.translate(str.maketrans("+/", "-_"))
+
+
+def _pieces(text: str, step: int = 1) -> set[str]:
+    return {text[at : at + PIECE] for at in range(0, len(text) - PIECE + 1, step)}
+
+
+def _leaks(
+    places: Iterable[tuple[str, str]], canaries: Iterable[tuple[str, str]], *, step: int = 1
+) -> list[tuple[str, str]]:
+    """Which kind of secret stands where.
+
+    places: name and text; canaries: kind and secret.
+    step: with more than one, the search is as much quicker, and overlooks pieces shorter than 15 + step.
+    """
+    shaped = [(kind, shape) for kind, secret in canaries for shape in _shapes(secret)]
+    planted = {piece: kind for kind, shape in shaped for piece in _pieces(shape)}
+    return [
+        found
+        for place, text in places
+        for found in sorted({(planted[piece], place) for piece in planted.keys() & _pieces(text, step)})
+    ]
+
+
+@pytest.fixture(scope="session")
+def leaks() -> Callable[..., list[tuple[str, str]]]:
+    """Look for secrets in what a run has left behind; a piece of one is found, too."""
+    return _leaks
 
 
 # --- the suite, as its users run it ------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
         (("check", "--until=auth", "contoso"), "--until=auth"),
         (("replay",), "FILE"),
         (("lab", "--provider=aol"), "microsoft365"),
-        (("lab", "--fault=gremlins"), "starttls_not_offered"),
+        (("lab", "--fault=starttls_not_ofered"), "did you mean starttls_not_offered?"),
         (("lab", "--provider=google", "--fault=send_as_denied"), "does not exist at google"),
         (("explain",), "CODE"),
         (("explain", "client_secret_rong"), "client_secret_wrong"),
@@ -153,7 +153,7 @@ def test_a_code_is_explained_in_full(capsys: pytest.CaptureFixture[str]) -> None
     words = " ".join(out.split())
     assert words.startswith(f"client_secret_wrong: {entry.title} {entry.meaning}")
     assert "Who can act: the owner of the application's registration" in out
-    steps = [f"{number}. {entry.filled(step, {})}" for number, step in enumerate(entry.remedy, 1)]
+    steps = [f"{number}. {step}" for number, step in enumerate(entry.steps({}), 1)]
     assert [step for step in steps if step not in words] == []
     assert all(f"- {one}\n" in out for one in entry.references)
 

@@ -343,7 +343,7 @@ def test_the_address_is_shown_for_whoever_has_no_browser_here(command: Command) 
     child.expect(r"https://localhost:\d+/authorize\?\S+code_challenge_method=S256\S*")
     child.expect(r"Waiting for the sign-in … \d+:\d\d left")
     child.sendintr()
-    child.expect("smtp-preflight login: interrupted; nothing was stored\r\n")
+    child.expect("smtp-preflight login: interrupted before the sign-in was complete\r\n")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 2
@@ -618,6 +618,34 @@ def test_what_holds_no_code_is_one_line(command: Command, idp: Idp, text: str) -
     assert sent(idp) == []
 
 
+def test_somebody_who_pastes_something_else_is_asked_again(command: Command, idp: Idp) -> None:
+    """Not more than twice, for the next paste would be no better."""
+    child = command.spawn("login", "contoso", "--paste")
+    child.expect("paste it here:\r\n")
+    for _ in range(2):
+        child.sendline("https://contoso.com/what-was-copied-before")
+        child.expect(
+            "That holds neither a code nor an error. Paste the address that the browser ends at:\r\n"
+        )
+    child.sendline(CODE)
+    child.expect(r"Signed in +alerts@contoso.com\r\n")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert [form["code"] for form in sent(idp)] == [CODE]
+
+
+def test_whoever_has_nothing_to_paste_is_not_asked_for_ever(command: Command, idp: Idp) -> None:
+    child = command.spawn("login", "contoso", "--paste")
+    child.expect("paste it here:\r\n")
+    for _ in range(3):
+        child.sendline("nothing of use")
+    child.expect("smtp-preflight login: what was pasted holds neither a code nor an error\r\n")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert (child.exitstatus, sent(idp)) == (4, [])
+
+
 def test_a_code_can_come_from_a_file(command: Command) -> None:
     """Standard input need not be a terminal."""
     assert command("login", "contoso", "--paste", stdin=f"{CODE}\n").status == 0
@@ -627,7 +655,7 @@ def test_ctrl_c_ends_the_wait_for_a_paste(command: Command) -> None:
     child = command.spawn("login", "contoso", "--paste")
     child.expect("paste it here:\r\n")
     child.sendintr()
-    child.expect("smtp-preflight login: interrupted; nothing was stored\r\n")
+    child.expect("smtp-preflight login: interrupted before the sign-in was complete\r\n")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 2
@@ -672,7 +700,7 @@ def test_ctrl_c_ends_the_wait_for_a_device(command: Command, idp: Idp) -> None:
     child = command.spawn("login", "contoso", "--device")
     child.expect("Waiting for WDJB-MJHT to be typed … ")
     child.sendintr()
-    child.expect("smtp-preflight login: interrupted; nothing was stored\r\n")
+    child.expect("smtp-preflight login: interrupted before the sign-in was complete\r\n")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 2

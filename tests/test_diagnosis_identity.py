@@ -23,8 +23,10 @@ from smtp_preflight.diagnosis.claims import (
     why_undecodable,
     why_user_differs,
 )
+from smtp_preflight.diagnosis.clock import clock_is_right
 from smtp_preflight.diagnosis.discovery import remark_on_discovery_time, why_no_keys, why_not_discovered
 from smtp_preflight.diagnosis.expected import endpoints_as_expected, issuer_as_expected
+from smtp_preflight.diagnosis.refresh import remark_on_rotation, why_refresh_token_not_kept
 from smtp_preflight.diagnosis.signs import signs_of
 from smtp_preflight.diagnosis.submission import (
     remark_on_submission_time,
@@ -35,18 +37,16 @@ from smtp_preflight.diagnosis.submission import (
     why_sender_refused,
 )
 from smtp_preflight.diagnosis.token import (
-    clock_is_right,
-    remark_on_refresh_token,
     remark_on_token_time,
     scope_is_granted,
     scopes_to_be_granted,
     why_clock_wrong,
     why_not_granted,
     why_not_renewed,
-    why_refresh_token_not_kept,
     why_scope_not_granted,
     why_token_type_differs,
 )
+from smtp_preflight.knowledge import entries
 from smtp_preflight.model import (
     AccessToken,
     AuthExchange,
@@ -67,6 +67,7 @@ from smtp_preflight.model import (
     OAuthError,
     Profile,
     RcptTo,
+    SecretRef,
     Seen,
     SignatureCheck,
     SignatureState,
@@ -302,6 +303,30 @@ def test_why_entra_grants_nothing(error: str, number: str, grant: str, code: str
     assert f"AADSTS{number}" in finding.causes[0].facts["seen"]
 
 
+@pytest.mark.parametrize(
+    ("oauth", "words", "named"),
+    [
+        ({"client_auth": "post"}, "Client authentication failed", "basic"),
+        ({"client_auth": "basic"}, "", "post"),
+        ({"client_auth": "post"}, "The provided client secret is invalid.", ""),
+        ({"client_auth": "post", "certificate": SecretRef("file", ("app.pem",))}, "", ""),
+        ({"client_secret": None}, "", ""),
+    ],
+    ids=["in the body", "by Basic", "it was read", "a certificate was sent", "nothing was sent"],
+)
+def test_a_secret_may_have_been_sent_the_wrong_way(
+    oauth: dict[str, Any], words: str, named: str, seen: MakeSeen
+) -> None:
+    """The remedy names the other way, where the refusal may be about that; we try one way only."""
+    sent = {"client_secret": SecretRef("env", ("CONTOSO_SECRET",)), **oauth}
+    refusal = replace(refused("invalid_client", text=words, status=401), grant=APP)
+    finding = why_not_granted(seen(refusal, preset="custom", grant=APP, **sent))
+    steps = " ".join(entries()[finding.code].steps(finding.causes[0].facts))
+    assert finding.code == "client_secret_wrong"
+    assert ("try `client_auth" in steps) is bool(named)
+    assert f'try `client_auth = "{named}"`' in steps or not named
+
+
 def test_a_public_client_has_no_secret_to_forget(seen: MakeSeen) -> None:
     """The same number: for a public client, public flows are switched off."""
     found = why_not_granted(seen(refused("invalid_client", "7000218"), client_type="public"))
@@ -448,27 +473,20 @@ def test_a_clock_nobody_tells_is_right(seen: MakeSeen) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "rotated", "preset", "code"),
+    ("rotated", "preset", "problem", "code"),
     [
-        (StoredToken("store", last_used_at=NOW - 30 * DAY), True, "microsoft365", None),
-        (
-            StoredToken("store", last_used_at=NOW - 84 * DAY),
-            False,
-            "microsoft365",
-            "refresh_token_expires_soon",
-        ),
-        (StoredToken("seed"), False, "microsoft365", None),
-        (StoredToken("store", last_used_at=NOW - 84 * DAY), False, "custom", None),
-        (StoredToken("store"), True, "custom", "refresh_token_rotates"),
-        (None, False, "custom", None),
+        (True, "microsoft365", "", None),
+        (True, "custom", "", "refresh_token_rotates"),
+        (False, "custom", "", None),
+        (True, "microsoft365", "keep-token ended with exit status 1", "refresh_token_not_kept"),
     ],
 )
-def test_a_refresh_token_near_its_end_is_remarked_on(
-    stored: StoredToken | None, rotated: bool, preset: str, code: str | None, seen: MakeSeen
+def test_a_rotation_is_remarked_on_where_it_matters(
+    rotated: bool, preset: str, problem: str, code: str | None, seen: MakeSeen
 ) -> None:
-    """By the provider's rule for tokens nobody uses; and where each one ends the one before."""
-    grant = granted(stored=stored, refresh_token_rotated=rotated)
-    remark = remark_on_refresh_token(seen(grant, preset=preset), grant)
+    """Where each token ends the one before, and where the new one did not reach every place it should."""
+    grant = granted(stored=StoredToken("store"), refresh_token_rotated=rotated, keep_problem=problem)
+    remark = remark_on_rotation(seen(grant, preset=preset), grant)
     assert (remark and remark.code) == code
 
 
@@ -925,7 +943,7 @@ PROBE = "probe@contoso.com"
         (reply(RcptTo, 550, "5.7.54 Unable to relay"), "wrong_submission_host"),
         (reply(RcptTo, 452, "4.5.3 Too many recipients"), "message_limits_exceeded"),
         (lost(RcptTo, Failure.TIMEOUT), "reply_timeout"),
-        (lost(RcptTo, Failure.NOT_SENT), f"unexplained:{PROBE}"),
+        (lost(RcptTo, Failure.NOT_SENT), f"recipient_rejected:{PROBE}"),
     ],
 )
 def test_why_a_recipient_is_refused(step: RcptTo, identity: str, seen: MakeSeen) -> None:

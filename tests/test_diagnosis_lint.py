@@ -11,20 +11,8 @@ from typing import Any
 import pytest
 
 from smtp_preflight.diagnosis import lint
-from smtp_preflight.diagnosis.lint import (
-    Problem,
-    problem_with_client,
-    problem_with_cloud,
-    problem_with_end_date,
-    problem_with_grant,
-    problem_with_host,
-    problem_with_port,
-    problem_with_redirect,
-    problem_with_scope,
-    problem_with_secret,
-    problem_with_tenant,
-    problem_with_tls_mode,
-)
+from smtp_preflight.diagnosis.ends import end_of_credential
+from smtp_preflight.diagnosis.lint import Problem, problem_with_end_date, problem_with_secret, problems_with
 from smtp_preflight.diagnosis.profile import (
     remark_on_secret_end,
     why_any_secret_unavailable,
@@ -38,17 +26,6 @@ from smtp_preflight.profile import load_profile, load_providers
 TODAY = dt.date(2026, 11, 20)
 GRAPH = "https://graph.microsoft.com"
 DELEGATED = "https://outlook.office.com/SMTP.Send offline_access"
-OF_PROFILE = [
-    problem_with_scope,
-    problem_with_tenant,
-    problem_with_grant,
-    problem_with_host,
-    problem_with_port,
-    problem_with_tls_mode,
-    problem_with_client,
-    problem_with_redirect,
-    problem_with_cloud,
-]
 HEALTHY: dict[str, Any] = {
     "provider": "microsoft365",
     "mailbox": "alerts@contoso.com",
@@ -72,6 +49,15 @@ OUTLOOK: dict[str, Any] = {
     "oauth.client_type": "public",
     "oauth.client_secret": None,
     "oauth.grant": "authorization_code",
+}
+
+WORKSPACE: dict[str, Any] = {
+    "provider": "google_workspace",
+    "oauth.tenant": None,
+    "oauth.client_id": None,
+    "oauth.client_secret": None,
+    "oauth.grant": "jwt_bearer",
+    "oauth.service_account": {"file": "key.json"},
 }
 
 MakeProfile = Callable[..., Profile]
@@ -102,8 +88,9 @@ def written(tmp_path: Path) -> MakeProfile:
 
 
 def problems(profile: Profile) -> list[Problem]:
-    found = [problem(profile) for problem in OF_PROFILE] + [problem_with_end_date(profile, TODAY)]
-    return [one for one in found if one is not None]
+    end = end_of_credential(Seen(profile, dt.datetime(2026, 11, 20, tzinfo=dt.UTC)))
+    ended = problem_with_end_date(end, TODAY)
+    return [*problems_with(profile), *([ended] if ended else [])]
 
 
 # --- what guides teach -------------------------------------------------------------------------------------
@@ -194,7 +181,75 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
         "wrong_tenant_endpoint_for_account",
         "consumers",
     ),
+    (
+        "Microsoft's own tenant of personal accounts for a work account",
+        {**BY_USER, "oauth.tenant": "9188040d-6c67-4c5b-b112-36a304b66dad"},
+        "wrong_tenant_endpoint_for_account",
+        "id",
+    ),
     ("a placeholder for the tenant", {"oauth.tenant": "tenant_id"}, "wrong_tenant_id", "domains"),
+    ("another placeholder", {"oauth.tenant": "your-tenant-id"}, "wrong_tenant_id", "domains"),
+    ("crosses for the tenant", {"oauth.tenant": "xxxxxxxx-xxxx"}, "wrong_tenant_id", "domains"),
+    (
+        "a slash at the end",
+        {"oauth.scope": "https://outlook.office365.com/.default/"},
+        "scope_invalid_or_malformed",
+        "https://outlook.office365.com/.default",
+    ),
+    (
+        "a permission that only applications have",
+        {**BY_USER, "oauth.scope": "https://outlook.office365.com/SMTP.SendAsApp offline_access"},
+        "scope_invalid_or_malformed",
+        DELEGATED,
+    ),
+    (
+        "a permission for reading that lacks its end",
+        {**BY_USER, "oauth.scope": f"https://outlook.office.com/IMAP.AccessAsUser {DELEGATED}"},
+        "scope_invalid_or_malformed",
+        DELEGATED,
+    ),
+    (
+        "a resource that is not the mail service",
+        {**BY_USER, "oauth.scope": "https://ps.outlook.com/SMTP.Send offline_access"},
+        "token_wrong_audience",
+        DELEGATED,
+    ),
+    (
+        "a mailbox of a personal account",
+        {"mailbox": "somebody@hotmail.com"},
+        "wrong_tenant_endpoint_for_account",
+        'provider = "outlook_personal"',
+    ),
+    (
+        "a guest's name for the mailbox",
+        {"mailbox": "bob_fabrikam.com#EXT#@contoso.onmicrosoft.com"},
+        "token_wrong_tenant",
+        "a guest has no mailbox here",
+    ),
+    (
+        "a service account that acts for itself",
+        {**WORKSPACE, "mailbox": "mailer@project.iam.gserviceaccount.com"},
+        "google_service_account_subject_wrong",
+        "not the service account's",
+    ),
+    (
+        "a service account for somebody's own mailbox",
+        {**WORKSPACE, "mailbox": "somebody@gmail.com"},
+        "google_service_account_subject_wrong",
+        "a mailbox of the organisation",
+    ),
+    (
+        "a host with its port",
+        {"smtp.host": "smtp.office365.com:587"},
+        "host_name_wrong",
+        "the name alone, smtp.office365.com",
+    ),
+    (
+        "a URL for the host",
+        {**OUTLOOK, "smtp.host": "smtp://smtp-mail.outlook.com"},
+        "host_name_wrong",
+        "the name alone, smtp-mail.outlook.com",
+    ),
     ("braces left around the tenant", {"oauth.tenant": "{contoso}"}, "wrong_tenant_id", "domains"),
     ("a host of old", {"smtp.host": "smtp.live.com"}, "wrong_submission_host", "smtp.office365.com:587"),
     (
@@ -240,10 +295,67 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
         "starttls",
     ),
     (
+        "the name of the application for its id",
+        {"oauth.client_id": "Contoso Mailer"},
+        "client_id_wrong",
+        "a GUID",
+    ),
+    (
+        "the zeros of a template",
+        {"oauth.client_id": "00000000-0000-0000-0000-000000000000"},
+        "client_id_wrong",
+        "a GUID",
+    ),
+    (
+        "the tenant's id for the client's",
+        {"oauth.tenant": HEALTHY["oauth.client_id"]},
+        "client_id_wrong",
+        "a GUID",
+    ),
+    (
+        "Google's project number for the client id",
+        {**GMAIL, "oauth.client_id": "407408718192"},
+        "client_id_wrong",
+        ".apps.googleusercontent.com",
+    ),
+    (
+        "an address of version 1",
+        {"oauth.token_endpoint": "https://login.microsoftonline.com/contoso.onmicrosoft.com/oauth2/token"},
+        "wrong_tenant_endpoint_for_account",
+        "/contoso.onmicrosoft.com/oauth2/v2.0/token",
+    ),
+    (
+        "a sign-in page of another tenant",
+        {
+            **BY_USER,
+            "oauth.authorize_endpoint": "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+        },
+        "wrong_tenant_endpoint_for_account",
+        "one tenant in both",
+    ),
+    (
+        "Google without its word for a refresh token",
+        {**GMAIL, "oauth.authorize_params": {"access_type": "online"}},
+        "offline_access_not_requested",
+        "access_type=offline",
+    ),
+    (
+        "Google without the consent that brings one each time",
+        {**GMAIL, "oauth.authorize_params": {"prompt": "select_account"}},
+        "offline_access_not_requested",
+        "prompt=consent",
+    ),
+    (
         "a public client with a secret",
         {**BY_USER, "oauth.client_type": "public"},
         "public_client_sent_secret",
         "no secret",
+    ),
+    (
+        "a public client on its own",
+        {"oauth.client_type": "public", "oauth.client_secret": None},
+        "client_secret_missing",
+        "confidential, with a credential",
     ),
     ("an application without one", {"oauth.client_secret": None}, "client_secret_missing", "client_secret"),
     (
@@ -317,6 +429,39 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
         "no fragment",
     ),
     (
+        "a loopback address that cannot be registered",
+        {**BY_USER, "oauth.redirect_uri": "http://[::1]:8080"},
+        "redirect_uri_mismatch",
+        "http://127.0.0.1",
+    ),
+    (
+        "an address longer than can be registered",
+        {**BY_USER, "oauth.redirect_uri": f"https://mail.contoso.com/{'x' * 256}"},
+        "redirect_uri_mismatch",
+        "256 characters",
+    ),
+    (
+        "a query where personal accounts are admitted",
+        {**OUTLOOK, "oauth.redirect_uri": "https://mail.contoso.com/callback?from=mail"},
+        "redirect_uri_mismatch",
+        "no query",
+    ),
+    (
+        "a sign-in page of another cloud",
+        {
+            **BY_USER,
+            "oauth.authorize_endpoint": "https://login.microsoftonline.us/common/oauth2/v2.0/authorize",
+        },
+        "wrong_national_cloud",
+        "one cloud",
+    ),
+    (
+        "the cloud that was closed",
+        {"oauth.token_endpoint": "https://login.microsoftonline.de/contoso.onmicrosoft.de/oauth2/v2.0/token"},
+        "wrong_national_cloud",
+        "one cloud",
+    ),
+    (
         "another nation's sign-in",
         {"oauth.token_endpoint": "https://login.microsoftonline.us/contoso.onmicrosoft.us/oauth2/v2.0/token"},
         "wrong_national_cloud",
@@ -348,10 +493,14 @@ def test_a_mistake_is_named_with_what_would_be_right(
     assert problem.found in finding.causes[0].facts["seen"]
 
 
+OF_SECRETS = {"client_secret_wrong", "refresh_token_invalid", "credential_unusable"}
+
+
 def test_every_problem_that_can_be_named_is_tried() -> None:
     """By the codes in the source: none is without a mistake here that leads to it."""
-    tried = {code for *_, code, _ in MISTAKES} | {"client_secret_wrong"}
-    assert tried >= set(inspect.getsource(lint).split('"')) & set(entries())
+    tried = {code for *_, code, _ in MISTAKES} | OF_SECRETS
+    source = "".join(one.read_text("utf-8") for one in Path(inspect.getfile(lint)).parent.glob("*.py"))
+    assert tried >= set(source.split('"')) & set(entries())
 
 
 # --- what is right -----------------------------------------------------------------------------------------
@@ -373,6 +522,7 @@ def test_a_preset_as_it_comes_has_no_problem(preset: str, grant: str, written: M
         "provider": preset,
         "oauth.grant": grant,
         "oauth.tenant": "contoso.onmicrosoft.com" if grant == "client_credentials" else None,
+        **({"oauth.client_id": GMAIL["oauth.client_id"]} if preset.startswith("google") else {}),
         "oauth.client_type": "public" if public else None,
         "oauth.client_secret": None if public else {"env": "CONTOSO_CLIENT_SECRET"},
         **({"oauth.refresh_token": {"env": "SEED"}} if grant == "refresh_token" else {}),
@@ -395,6 +545,12 @@ def test_a_preset_as_it_comes_has_no_problem(preset: str, grant: str, written: M
         {**GMAIL, "smtp.host": "smtp.gmail.com", "smtp.port": 465, "smtp.tls": "implicit"},
         {**GMAIL, "oauth.scope": "openid https://mail.google.com/"},
         {**BY_USER, "oauth.redirect_uri": "http://localhost:8080/callback"},
+        {**BY_USER, "oauth.redirect_uri": "https://mail.contoso.com/callback?from=mail"},
+        {**GMAIL, "oauth.redirect_uri": "http://[::1]:8080"},
+        {"oauth.scope": "00000002-0000-0ff1-ce00-000000000000/.default"},
+        # What a preset itself rests on a vendor's word for is nobody's mistake.
+        {"provider": "microsoft365_gcc_high", "smtp.host": "smtp.office365.us", "smtp.port": 25},
+        {"provider": "microsoft365_21vianet", "oauth.scope": "https://smtp.partner.outlook.cn/.default"},
         {**BY_USER, "oauth.redirect_uri": "http://127.0.0.1/testApp/"},
         {**BY_USER, "oauth.redirect_uri": "https://mail.contoso.com/callback"},
         {"oauth.secret_expires": TODAY},
@@ -421,28 +577,37 @@ def test_a_given_token_makes_scope_and_client_irrelevant(written: MakeProfile) -
 
 
 @pytest.mark.parametrize(
-    ("key", "shape", "found"),
+    ("key", "shape", "found", "code"),
     [
-        ("client_secret", {"looks_like_guid": True}, "shape of an id"),
-        ("client_secret", {"looks_like_json": True}, "JSON"),
-        ("client_secret", {"quoted": True}, "quotes or blanks"),
-        ("refresh_token", {"blank_edges": True}, "quotes or blanks"),
+        ("client_secret", {"looks_like_guid": True}, "shape of an id", "client_secret_wrong"),
+        ("client_secret", {"looks_like_json": True}, "JSON", "client_secret_wrong"),
+        ("client_secret", {"quoted": True}, "quotes or blanks", "client_secret_wrong"),
+        ("refresh_token", {"blank_edges": True}, "quotes or blanks", "refresh_token_invalid"),
     ],
 )
 def test_a_secret_of_the_wrong_shape(
-    key: str, shape: dict[str, Any], found: str, now: dt.datetime, seen_with: Callable[..., Seen]
+    key: str, shape: dict[str, Any], found: str, code: str, now: dt.datetime, seen_with: Callable[..., Seen]
 ) -> None:
     """Its id in the place of its value above all: both stand in one table of the portal."""
     check = SecretCheck(asked_at=now, key=key, reference="env:X", length=36, **shape)
     problem = problem_with_secret(check)
     assert problem is not None
-    assert (problem.code, problem.key, problem.wanted) == (
-        "client_secret_wrong",
-        f"oauth.{key}",
-        "the secret's value alone",
-    )
+    assert (problem.code, problem.key, problem.wanted) == (code, f"oauth.{key}", "the secret's value alone")
     assert found in problem.found
-    assert why_it_cannot_work(seen_with((key, check)), problem).code == "client_secret_wrong"
+    assert why_it_cannot_work(seen_with((key, check)), problem).code == code
+
+
+@pytest.mark.parametrize("key", ["certificate", "service_account"])
+def test_a_key_file_that_proves_nothing_is_named_with_why(
+    key: str, now: dt.datetime, seen_with: Callable[..., Seen]
+) -> None:
+    check = SecretCheck(
+        asked_at=now, key=key, reference="file:app", unusable="the passphrase does not open it"
+    )
+    problem = problem_with_secret(check)
+    assert problem is not None
+    assert (problem.key, problem.found) == (f"oauth.{key}", "the passphrase does not open it")
+    assert why_it_cannot_work(seen_with((key, check)), problem).id == "credential_unusable"
 
 
 @pytest.mark.parametrize(
@@ -451,6 +616,7 @@ def test_a_secret_of_the_wrong_shape(
         ("client_secret", {}),
         ("refresh_token", {"looks_like_guid": True}),
         ("service_account", {"looks_like_json": True}),
+        ("certificate", {"blank_edges": True}),
     ],
 )
 def test_a_secret_of_the_right_shape(key: str, shape: dict[str, Any], now: dt.datetime) -> None:

@@ -238,7 +238,7 @@ def test_foreign_text_stays_text(explain: Explain) -> None:
     [
         (
             "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: YQ==\nS: 535-5.7.8 No\nS: 535 5.7.8 really",
-            {"smtp_code": "535", "text": "5.7.8 No 5.7.8 really"},
+            {"smtp_code": "535", "text": "5.7.8 No really"},
             "auth",
         ),
         (
@@ -256,7 +256,7 @@ def test_foreign_text_stays_text(explain: Explain) -> None:
             {"smtp_code": "550", "text": "5.1.1 User unknown here"},
             "delivery",
         ),
-        ("(535, b'5.7.3 No\\r\\nreally')", {"smtp_code": "535", "text": "5.7.3 No  really"}, None),
+        ("(535, b'5.7.3 No\\r\\nreally')", {"smtp_code": "535", "text": "5.7.3 No really"}, None),
         (
             "535 5.7.3 Authentication\nunsuccessful",
             {"smtp_code": "535", "text": "5.7.3 Authentication unsuccessful"},
@@ -523,9 +523,15 @@ def test_it_works_as_a_command(tmp_path: Path) -> None:
 
 def test_a_cause_without_company_has_no_others() -> None:
     """Nothing to decide, nothing else to look at."""
-    lines = list(cause_lines((Cause("client_secret_expired", Certainty.CERTAIN),), "", {}))
+    lines = list(cause_lines((Cause("client_secret_expired", Certainty.CERTAIN),), "AADSTS7000222", {}))
     assert not [line for line in lines if line.startswith(("To decide", "It may also"))]
-    assert lines[0] == "Judged by:"
+    assert lines[:3] == ["Judged by:", "| AADSTS7000222", ""]
+
+
+def test_what_was_judged_by_nothing_is_not_said_to_be() -> None:
+    """Where no request was made, the cause is all there is to say."""
+    first, *_ = cause_lines((Cause("sign_in_needed", Certainty.CERTAIN),), "", {})
+    assert first.startswith("sign_in_needed: ")
 
 
 def test_marks_are_bounded_and_inert() -> None:

@@ -28,7 +28,7 @@ SEEN = {
     "greeting_seen", "starttls_seen", "tls_seen", "tls_version", "cert_issuer", "cert_names",
     "cert_not_before", "cert_not_after", "cert_key", "cert_signature", "chain_length", "now",
     "aud", "permissions", "token_user", "tid", "appid", "oid", "token_expires", "found_inspector",
-    "found_mechanism", "found_tenant",
+    "found_mechanism", "found_tenant", "found_client_auth", "found_other_client_auth",
 }  # fmt: skip
 
 every_entry = pytest.mark.parametrize("entry", entries().values(), ids=lambda one: one.code)

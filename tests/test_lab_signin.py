@@ -4,6 +4,7 @@ Sign-ins are by `smtp-preflight login`, once through a real browser; what follow
 run it, in processes of their own.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -17,12 +18,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import unescape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from smtp_preflight.cli.lab import LAB_PROFILES, profile_lines
 from smtp_preflight.lab import Lab
@@ -52,6 +59,15 @@ class Setup:
     profile: Profile
     file: Path
     environment: Mapping[str, str]
+
+    def rewritten(self, key: str, reference: str, **environment: str) -> "Setup":
+        """The same with a secret kept elsewhere: the line of its key refers to that."""
+        ours = re.compile(rf"^{key} = .*$", re.MULTILINE)
+        text, found = ours.subn(lambda _line: f"{key} = {reference}", self.file.read_text(encoding="utf-8"))
+        assert found == 1
+        self.file.write_text(text, encoding="utf-8")
+        kept = {name: value for name, value in self.environment.items() if name != f"LAB_{key.upper()}"}
+        return replace(self, environment={**kept, **environment})
 
     def suite(self, run_suite: Any, *args: str) -> Any:
         """A run of the suite with this profile."""
@@ -172,7 +188,100 @@ def test_an_application_sends_by_whatever_shows_who_it_is(
     assert len(setup.lab.messages) == 1
 
 
-def test_an_access_token_from_elsewhere_sends(signed_up: Callable[..., Setup], run_suite: Any) -> None:
+@pytest.mark.parametrize("place", ["file", "base64"])
+def test_an_application_sends_by_a_locked_pfx(
+    signed_up: Callable[..., Setup], run_suite: Any, tmp_path: Path, place: str
+) -> None:
+    setup = signed_up(**APPLICATION, client_secret=None, certificate=SOMEWHERE)
+    locked = pfx_of(setup.lab.secrets()["certificate"].reveal(), PASSPHRASE)
+    (tmp_path / "app.pfx").write_bytes(locked)
+    where = {"file": f'file = "{tmp_path / "app.pfx"}"', "base64": 'env = "APP_PFX"'}[place]
+    environment = {"APP_PFX": base64.b64encode(locked).decode(), "APP_PASSPHRASE": PASSPHRASE}
+    reference = f'{{ {where}, passphrase = {{ env = "APP_PASSPHRASE" }} }}'
+    setup = setup.rewritten("certificate", reference, **environment)
+    assert sent_a_message(setup.suite(run_suite), "lab")
+    assert len(setup.lab.messages) == 1
+
+
+PASSPHRASE = "passphrase of the tests"
+
+
+def pfx_of(pem: str, passphrase: str) -> bytes:
+    """Key and certificate as PKCS#12, locked."""
+    key = serialization.load_pem_private_key(pem.encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return pkcs12.serialize_key_and_certificates(
+        b"app",
+        key,
+        x509.load_pem_x509_certificate(pem.encode()),
+        None,
+        serialization.BestAvailableEncryption(passphrase.encode()),
+    )
+
+
+AUDIENCE = "api://AzureADTokenExchange"
+PERMIT = "permit-of-a-job-of-github-actions"
+
+
+class Actions(BaseHTTPRequestHandler):
+    """Where a job of GitHub Actions asks for its token; ``server.token`` is that."""
+
+    def do_GET(self) -> None:
+        there = urlsplit(self.path)
+        asked = (there.path, parse_qs(there.query), self.headers["Authorization"])
+        permitted = asked == ("/job", {"api": ["2"], "audience": [AUDIENCE]}, f"Bearer {PERMIT}")
+        body = json.dumps({"value": self.server.token} if permitted else {}).encode()  # type: ignore[attr-defined]  # ours
+        self.send_response(200 if permitted else 403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def actions(tmp_path: Path) -> Iterator[Any]:
+    """A service like that of GitHub Actions over TLS, and the file of its authority."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "actions-ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Actions) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("permit", "status"), [(PERMIT, 0), ("of-another-job", 1)])
+def test_a_job_of_github_actions_sends_by_its_own_token(
+    signed_up: Callable[..., Setup], run_suite: Any, actions: Any, tmp_path: Path, permit: str, status: int
+) -> None:
+    """Asked for over real TLS, and shown to the identity provider as a federated credential."""
+    setup = signed_up(**APPLICATION, client_secret=None, federated=SOMEWHERE)
+    actions.token = setup.lab.secrets()["federated"].reveal()
+    setup = setup.rewritten(
+        "federated",
+        f'{{ github = "{AUDIENCE}" }}',
+        ACTIONS_ID_TOKEN_REQUEST_URL=f"https://127.0.0.1:{actions.server_port}/job?api=2",
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN=permit,
+    )
+    authorities = Path(setup.profile.ca_file)
+    authorities.write_text(authorities.read_text() + (tmp_path / "actions-ca.pem").read_text())
+    done = setup.suite(run_suite)
+    assert done.status == status, done.stdout
+    if status:
+        assert "GitHub gives this job no token: HTTP 403" in done.stdout
+    else:
+        assert sent_a_message(done, "lab")
+    assert not any(secret in done.stdout for secret in (permit, actions.token))
+
+
+@pytest.mark.parametrize("kind", ["env", "file", "command", "stdin"])
+def test_an_access_token_from_elsewhere_sends(
+    signed_up: Callable[..., Setup], tmp_path: Path, kind: str
+) -> None:
     setup = signed_up(grant=GrantType.ACCESS_TOKEN, access_token=SOMEWHERE, refresh_token=None)
     person = Person(setup)
     form = {
@@ -182,8 +291,21 @@ def test_an_access_token_from_elsewhere_sends(signed_up: Callable[..., Setup], r
         "refresh_token": setup.lab.secrets()["refresh_token"].reveal(),
     }
     token = person.ask("POST", setup.profile.oauth.token_endpoint, data=form).json()["access_token"]
-    setup = replace(setup, environment={**setup.environment, "LAB_ACCESS_TOKEN": token})
-    assert sent_a_message(setup.suite(run_suite), "lab")
+    (tmp_path / "token").write_text(token)
+    reading = json.dumps([sys.executable, "-c", "print(open('token').read())"])
+    references = {
+        "env": '{ env = "THE_TOKEN" }',
+        "file": '{ file = "token" }',
+        "command": f"{{ command = {reading} }}",
+        "stdin": "{ stdin = true }",
+    }
+    setup = setup.rewritten("access_token", references[kind], THE_TOKEN=token if kind == "env" else "")
+    process = setup.command("check", cwd=tmp_path)
+    said, told = process.communicate(token if kind == "stdin" else "", timeout=LIMIT_S)
+    assert process.returncode == 0, said + told
+    report = json.loads((tmp_path / "reports" / "lab" / "report.json").read_text(encoding="utf-8"))
+    assert (report["verdict"], report["proven"]) == ("ready", "data")
+    assert token not in said + told
 
 
 # --- somebody signs in -------------------------------------------------------------------------------------
@@ -298,13 +420,17 @@ LAST_LINE = "What the servers are asked is shown below. Ctrl-C ends them.\n"
 
 
 @pytest.fixture
-def kept_lab(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """`smtp-preflight lab > profiles/lab.toml`, kept running; the environment with what it says to export."""
+def kept_lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """`smtp-preflight lab > profiles/lab.toml`, kept running; the environment with what it says to export.
+
+    Its options can be given as parameter.
+    """
+    options = getattr(request, "param", ("--grant=authorization_code",))
     (tmp_path / "profiles").mkdir()
     with (
         (tmp_path / "profiles" / "lab.toml").open("w") as file,
         subprocess.Popen(
-            [*COMMAND, "lab", "--grant=authorization_code"], stdout=file, stderr=subprocess.PIPE, text=True
+            [*COMMAND, "lab", *options], stdout=file, stderr=subprocess.PIPE, text=True
         ) as process,
     ):
         watch = threading.Timer(LIMIT_S, process.kill)
@@ -364,6 +490,40 @@ def test_signing_in_by_browser_at_a_kept_lab_ends_in_a_sent_message(
     assert done.returncode == 0, done.stdout
     report = json.loads((tmp_path / "reports" / "lab" / "report.json").read_text(encoding="utf-8"))
     assert (report["verdict"], report["proven"]) == ("ready", "data")
+
+
+@pytest.mark.parametrize(
+    ("kept_lab", "told", "status"),
+    [
+        ((), "a new one came, and is kept", 0),
+        (("--rotation=strict",), "a new one came, and is kept", 1),
+        (("--rotation=none",), "no new one came", 0),
+    ],
+    indirect=["kept_lab"],
+)
+def test_how_a_kept_lab_rotates_can_be_chosen(
+    kept_lab: dict[str, str], tmp_path: Path, told: str, status: int
+) -> None:
+    """Where it is strict, somebody with a copy of the first token is refused, and ends the whole sign-in."""
+
+    def token(name: str) -> Any:
+        return subprocess.run(
+            [*COMMAND, "token", name],
+            cwd=tmp_path,
+            env=kept_lab,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+
+    for _ in range(2):
+        done = token("lab")
+        assert (done.returncode, told in done.stdout) == (0, True), done.stdout + done.stderr
+    profile = (tmp_path / "profiles" / "lab.toml").read_text()
+    elsewhere = re.sub("^store = .*$", f'store = "{tmp_path / "copy"}"', profile, flags=re.MULTILINE)
+    (tmp_path / "profiles" / "copy.toml").write_text(elsewhere)
+    assert [token(name).returncode for name in ("copy", "lab")] == [status, status]
 
 
 def test_a_service_account_s_profile_has_nobody_to_sign_in() -> None:
@@ -448,6 +608,28 @@ def wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < give_up_at, "it never came about"
         time.sleep(0.02)
+
+
+CHILD = """
+import os, pathlib, sys
+
+pathlib.Path(sys.argv[1]).write_text(repr(dict(os.environ)))
+print(pathlib.Path(sys.argv[2]).read_text())
+"""
+
+
+def test_no_child_inherits_a_secret(signed_up: Callable[..., Setup], run_suite: Any, tmp_path: Path) -> None:
+    """Of those that our own environment holds, because the profile says so."""
+    token, heirs = tmp_path / "token", [tmp_path / "reader", tmp_path / "keeper"]
+    (tmp_path / "child.py").write_text(CHILD)
+    child = [sys.executable, str(tmp_path / "child.py")]
+    reader, keeper = (json.dumps([*child, str(one), str(token)]) for one in heirs)
+    setup = signed_up("microsoft365", f"on_rotation = {{ command = {keeper} }}")
+    token.write_text(setup.environment["LAB_REFRESH_TOKEN"])
+    setup = setup.rewritten("refresh_token", f"{{ command = {reader} }}")
+    assert sent_a_message(setup.suite(run_suite), "lab")
+    secret = setup.environment["LAB_CLIENT_SECRET"]
+    assert all("PATH" in one.read_text() and secret not in one.read_text() for one in heirs)
 
 
 def test_no_process_and_no_artifact_shows_a_secret(

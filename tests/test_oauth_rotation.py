@@ -18,7 +18,7 @@ CANARY = "0.canary-rotated-token"
 
 
 def run(*command: str) -> None:
-    asyncio.run(hand_on(command, Secret(CANARY, "test")))
+    asyncio.run(hand_on(command, Secret(CANARY, "test"), {"GIVEN": "this and nothing else"}))
 
 
 def python(program: str, *arguments: str) -> tuple[str, ...]:
@@ -31,6 +31,14 @@ def test_the_token_is_all_that_stands_on_standard_input(tmp_path: Path):
     )
     run(*python(program, str(tmp_path / "kept"), "--name", "x"))
     assert (tmp_path / "kept").read_text() == f"{CANARY}['--name', 'x']"
+
+
+def test_the_command_inherits_what_it_is_given(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("CONTOSO_CLIENT_SECRET", CANARY)
+    program = "import os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(repr(dict(os.environ)))"
+    run(*python(program, str(tmp_path / "seen")))
+    assert "this and nothing else" in (tmp_path / "seen").read_text()
+    assert CANARY not in (tmp_path / "seen").read_text()
 
 
 def test_what_the_command_writes_is_not_shown(capfd):

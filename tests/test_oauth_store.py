@@ -235,6 +235,16 @@ def test_what_could_not_be_read_again_is_not_written(profile):
     assert kept.token.reveal() == CANARY
 
 
+def test_what_lies_where_a_file_is_written_first_is_not_written_into(profile, tmp_path):
+    """A second name of another file, say: that file stays as it is."""
+    write(profile)
+    other = tmp_path / "other"
+    other.write_text("somebody's notes")
+    os.link(other, file_of(profile).with_suffix(".new"))
+    write(profile, "next")
+    assert other.read_text() == "somebody's notes"
+
+
 def test_what_a_dying_run_left_half_written_is_overwritten(profile):
     write(profile)
     beside = file_of(profile).with_suffix(".new")

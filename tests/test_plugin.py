@@ -278,9 +278,10 @@ def test_a_waiver_for_an_unknown_code_is_refused(run_suite: Any, tmp_path: Path)
     [
         (("--until=delivery",), "send at most"),
         (("--until=tomorrow",), "tomorrow"),
-        (("--fault=gremlins",), FAULT),
+        (("--fault=starttls_not_ofered",), f"did you mean {FAULT}?"),
+        (("--fault=scope_default_required",), "a profile that signs in as an application"),
     ],
-    ids=["until beyond the profile", "until unknown", "fault unknown"],
+    ids=["until beyond the profile", "until unknown", "fault unknown", "fault that cannot be"],
 )
 def test_options_that_do_not_fit_the_profile(options: tuple[str, ...], told: str, run_suite: Any) -> None:
     """Exit 4, and the line names what would fit."""

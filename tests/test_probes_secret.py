@@ -111,5 +111,5 @@ def test_reading_has_an_end_and_does_not_block_the_others(monkeypatch):
 
 def test_a_reader_that_does_not_keep_its_limit_is_given_up(monkeypatch):
     monkeypatch.setattr(probe, "LIMIT_S", -0.9)
-    monkeypatch.setattr(probe, "resolve", lambda _ref, limit_s: time.sleep(1))
+    monkeypatch.setattr(probe, "read_secret", lambda _ref, **_how: time.sleep(1))
     assert check(SecretRef("env", ("ANY",))).problem == "no answer within -0.9 s"

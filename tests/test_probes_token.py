@@ -42,6 +42,7 @@ from smtp_preflight.model import (
     SignatureState,
     Smtp,
 )
+from smtp_preflight.oauth.rotation import CI
 from smtp_preflight.oauth.store import Kept, StoreProblem, opened
 from smtp_preflight.probes.token import (
     discovered,
@@ -386,6 +387,89 @@ def test_an_application_has_nothing_to_lose(profile, wallet):
 
     app = changed(profile, grant=GrantType.CLIENT_CREDENTIALS)
     assert redeem(app, wallet, Endpoint(fail)).answer_lost is False
+
+
+# --- how long it will last, as the provider says -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("member", ["refresh_token_expires_in", "refresh_expires_in"])
+def test_a_stated_end_is_kept_for_the_next_run(profile, wallet, member):
+    """Google's and Entra's member, and Keycloak's; it is of the token that is good after this answer."""
+    given = answer(refresh_token="0.successor", **{member: 604799})
+    grant = redeem(profile, wallet, Endpoint(given))
+    ends = grant.observed_at + dt.timedelta(seconds=604799)
+    assert grant.refresh_token_ends == ends
+    later = redeem(profile, fresh(), Endpoint(answer()))
+    assert later.stored is not None
+    assert (later.stored.ends_at, later.refresh_token_ends) == (ends, ends)
+
+
+def test_a_successor_of_which_nothing_is_said_does_not_inherit_an_end(profile, wallet):
+    redeem(profile, wallet, Endpoint(answer(refresh_token="0.first", refresh_token_expires_in=60)))
+    grant = redeem(profile, fresh(), Endpoint(answer(refresh_token="0.second", refresh_expires_in=0)))
+    assert grant.stored is not None
+    assert grant.stored.ends_at is not None
+    assert grant.refresh_token_ends is None
+
+
+def test_a_sign_in_keeps_its_date_through_all_rotations(profile):
+    signed_in = changed(profile, grant=GrantType.AUTHORIZATION_CODE, refresh_token=None)
+    store(signed_in, Kept(Secret("0.signed-in", "test"), "", NOW, NOW))
+    for token in ("0.first", "0.second"):
+        grant = redeem(signed_in, fresh(), Endpoint(answer(refresh_token=token)))
+        assert grant.stored is not None
+        assert grant.stored.obtained_at == NOW
+    kept = stored(signed_in)
+    assert kept is not None
+    assert (kept.obtained_at, kept.last_used_at) == (NOW, grant.observed_at)
+
+
+@pytest.mark.parametrize("grant_type", [GrantType.AUTHORIZATION_CODE, GrantType.DEVICE_CODE])
+def test_of_a_sign_in_it_is_the_refresh_token_that_is_redeemed(profile, grant_type):
+    """Whatever its outcome: the checks of stage refresh, and the causes of a refusal, are those of one."""
+    signed_in = changed(profile, grant=grant_type, refresh_token=None)
+    assert redeem(signed_in, fresh(), Endpoint(answer())).grant == "refresh_token"
+    store(signed_in, Kept(Secret("0.signed-in", "test"), "", NOW, NOW))
+    assert redeem(signed_in, fresh(), Endpoint(answer())).grant == "refresh_token"
+
+
+# --- a machine that passes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "store_at", "command", "kept"),
+    [
+        ({}, "", "", True),
+        ({"CI": "true"}, "", "", False),
+        ({"GITHUB_ACTIONS": "true"}, "", "", False),
+        ({"CI": "false"}, "", "", True),
+        ({"CI": "true"}, "of our own", "", True),
+        ({"CI": "true"}, "", "pass", True),
+        ({"CI": "true"}, "", "raise SystemExit(1)", False),
+    ],
+    ids=[
+        "at home",
+        "ci",
+        "github",
+        "ci says no",
+        "ci with a store",
+        "ci with a command",
+        "ci, command fails",
+    ],
+)
+def test_in_ci_a_rotated_token_is_kept_only_where_somebody_sees_to_it(
+    environment, store_at, command, kept, profile, wallet, monkeypatch, tmp_path
+):
+    for name in CI:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    place = str(tmp_path / store_at) if store_at else ""
+    told = changed(profile, store=place, on_rotation=python(command) if command else ())
+    grant = redeem(told, wallet, Endpoint(answer(refresh_token="0.successor")))
+    assert (grant.granted, grant.refresh_token_kept) == (True, kept)
+    assert redeem(told, wallet, Endpoint(answer())).refresh_token_kept
 
 
 # --- on_rotation -------------------------------------------------------------------------------------------

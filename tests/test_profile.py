@@ -94,7 +94,7 @@ jwks_uri = "https://login.contoso.com/keys"
 authorize_params = {{ prompt = "login" }}
 redirect_uri = "http://localhost:8400"
 client_secret = {{ env = "CONTOSO_CLIENT_SECRET" }}
-certificate = {{ file = "app.pem" }}
+certificate = {{ file = "app.pfx", passphrase = {{ env = "APP_PASSPHRASE" }} }}
 federated = {{ command = ["az", "account", "get token", "--resource=api://a b"] }}
 service_account = {{ keyring = ["smtp preflight", "contoso's"] }}
 refresh_token = {{ file = "/run/secrets/contoso" }}
@@ -151,6 +151,12 @@ reason = "not ours"
 until = 2027-01-31
 """
 
+NO_PASSWORDS = (
+    "one of authorization_code, device_code, refresh_token, client_credentials, jwt_bearer, access_token; "
+    "RFC 9700 forbids handing a password to a program, and Microsoft refuses it to personal accounts and "
+    "wherever a second factor is asked for"
+)
+
 # What is said of each file in bad_profiles/, behind the file's name.
 LINES = {
     "toml_broken": (
@@ -196,12 +202,16 @@ LINES = {
     "table_unknown": "unknown key `smpt`; did you mean `smtp`?",
     "table_is_text": "smtp: found 'smtp.office365.com'; wanted a table",
     "grant_unknown": (
-        "oauth.grant: found 'password'; wanted one of authorization_code, device_code, refresh_token, "
+        "oauth.grant: found 'implicit'; wanted one of authorization_code, device_code, refresh_token, "
         "client_credentials, jwt_bearer, access_token"
     ),
+    "grant_password": f"oauth.grant: found 'password', the password grant; wanted {NO_PASSWORDS}",
+    "grant_ropc": f"oauth.grant: found 'ropc', the password grant; wanted {NO_PASSWORDS}",
     "client_type_unknown": "oauth.client_type: found 'secret'; wanted one of confidential, public",
     "client_auth_unknown": "oauth.client_auth: found 'jwt'; wanted one of post, basic",
     "app_permission_unknown": "oauth.app_permission: found 'fullaccess'; wanted one of role, rbac",
+    "mechanism_automatic": "smtp.mechanism: found 'auto'; wanted one of xoauth2, oauthbearer",
+    "tls_opportunistic": "smtp.tls: found 'auto'; wanted one of starttls, implicit",
     "tls_unknown": "smtp.tls: found 'ssl'; wanted one of starttls, implicit",
     "mechanism_unknown": "smtp.mechanism: found 'plain'; wanted one of xoauth2, oauthbearer",
     "port_is_text": "smtp.port: found '587'; wanted a whole number",
@@ -242,6 +252,23 @@ LINES = {
         "oauth.refresh_token: found something else after env (not shown); wanted the name of an "
         'environment variable, such as { env = "CONTOSO_CLIENT_SECRET" }'
     ),
+    "secret_of_github_elsewhere": (
+        "oauth.client_secret: found the place 'github'; wanted one of env, file, command, keyring, "
+        'such as { env = "SECRET_OF_GITHUB_ELSEWHERE_CLIENT_SECRET" }'
+    ),
+    "federated_audience_blank": (
+        "oauth.federated: found something else after github (not shown); wanted the audience of the token, "
+        'such as { github = "api://AzureADTokenExchange" }'
+    ),
+    "passphrase_literal": (
+        "oauth.certificate: found the secret itself (not shown); wanted where it is kept, such as { "
+        'env = "PASSPHRASE_LITERAL_CERTIFICATE_PASSPHRASE" }, for profiles are shared and committed'
+    ),
+    "passphrase_for_another": (
+        "oauth.client_secret: found 2 places; wanted one of env, file, command, keyring, such as { "
+        'env = "PASSPHRASE_FOR_ANOTHER_CLIENT_SECRET" }'
+    ),
+    "passphrase_beside": "unknown key `oauth.certificate_passphrase`; did you mean `certificate`?",
     "secret_two_places": (
         "oauth.client_secret: found 2 places; wanted one of env, file, command, keyring, such as { "
         'env = "SECRET_TWO_PLACES_CLIENT_SECRET" }'
@@ -441,7 +468,7 @@ def test_every_bad_profile_is_expected() -> None:
 def test_the_parts_of_an_error_are_there_to_be_shown_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(BAD)
     error = refusal(Path("grant_unknown.toml"))
-    assert (error.file, error.key, error.found) == ("grant_unknown.toml", "oauth.grant", "'password'")
+    assert (error.file, error.key, error.found) == ("grant_unknown.toml", "oauth.grant", "'implicit'")
     assert error.wanted.startswith("one of authorization_code, device_code")
 
 
@@ -515,6 +542,20 @@ def test_a_mistake_in_a_base_is_found_in_the_base(tmp_path: Path) -> None:
     assert refusal(path).line == f"{base}: smtp.port: found 0; wanted 1 or more"
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "asked"),
+    [
+        ("https://oauth2.googleapis.com/token", True),
+        ("https://accounts.google.com/o/oauth2/token", True),
+        ("https://login.contoso.com/token", False),
+    ],
+)
+def test_the_provider_is_asked_of_tokens_of_its_own_only(endpoint: str, asked: bool, tmp_path: Path) -> None:
+    """A token that somebody else has issued is not shown to the preset's token info."""
+    text = SMALLEST.replace("microsoft365", "google") + f'token_endpoint = "{endpoint}"'
+    assert bool(loaded(tmp_path, text).oauth.token_info_uri) is asked
+
+
 def test_a_name_that_people_use_leads_to_the_provider(tmp_path: Path) -> None:
     path = written(tmp_path, SMALLEST.replace("microsoft365", "gmail"))
     assert refusal(path).line.endswith("; did you mean google?")
@@ -527,6 +568,7 @@ SECRET_KEYS = (
 ANY_VALUES = (
     *("true", "-7", "1", "2.5", "nan", "2027-03-31", "2027-03-31T00:00:00", "00:00:00"),
     *('""', '"hunter2-canary"', "[]", "[[1]]", '["hunter2-canary"]', "{}", '{ a = "hunter2-canary" }'),
+    *('{ github = "hunter2-canary" }', '{ file = "app.pfx", passphrase = "hunter2-canary" }'),
     *('{ env = "" }', '{ command = [""] }', '[{ code = "x" }]', "[2027-03-31]"),
 )
 EVERY_KEY = [
@@ -581,13 +623,14 @@ def test_every_key_of_the_contract_is_taken_as_written(tmp_path: Path) -> None:
         for table, inner in content.items()
         if isinstance(inner, dict) and table != "severity"
         for key in inner
-    }
+    } | {"oauth.certificate_passphrase"}  # which stands inside the certificate's own table
     assert {key for key, origin in profile.origins.items() if origin == "profile"} == given
     assert profile.smtp == Smtp("smtp-mail.outlook.com", 2525, "implicit", "app.contoso.com", "oauthbearer")
     assert profile.oauth.grant is GrantType.AUTHORIZATION_CODE
     assert profile.oauth.secrets() == {
         "client_secret": SecretRef("env", ("CONTOSO_CLIENT_SECRET",)),
-        "certificate": SecretRef("file", (str(tmp_path / "app.pem"),)),
+        "certificate": SecretRef("file", (str(tmp_path / "app.pfx"),)),
+        "certificate_passphrase": SecretRef("env", ("APP_PASSPHRASE",)),
         "federated": SecretRef("command", ("az", "account", "get token", "--resource=api://a b")),
         "service_account": SecretRef("keyring", ("smtp preflight", "contoso's")),
         "refresh_token": SecretRef("file", ("/run/secrets/contoso",)),
@@ -762,7 +805,7 @@ def test_paths_are_relative_to_the_file_they_stand_in(
     Path("profiles").mkdir()
     text = f"""{SMALLEST}
 client_secret = {{ file = "secret" }}
-certificate = {{ file = "~/app.pem" }}
+certificate = {{ file = "~/app.pem", passphrase = {{ file = "words" }} }}
 federated = {{ file = "~nobody-of-that-name/token" }}
 store = "keyring"
 [tls]
@@ -773,6 +816,7 @@ ca_file = "../ca.pem"
     assert [ref.place for ref in profile.oauth.secrets().values()] == [
         (f"{folder}/secret",),
         ("/home/somebody/app.pem",),
+        (f"{folder}/words",),
         (f"{folder}/~nobody-of-that-name/token",),
     ]
     assert (profile.ca_file, profile.oauth.store) == (f"{folder}/../ca.pem", "keyring")
@@ -834,7 +878,7 @@ def test_only_domains_of_the_users_own_are_theirs_to_mend(
 def test_each_demonstration_runs_in_a_lab_and_sends_one_message(path: Path) -> None:
     profile = load_profile(path, load_providers())
     assert profile.lab == profile.provider.name
-    assert profile.furthest is Until.SEND
+    assert profile.furthest in (Until.SEND, Until.DELIVERY)
     assert len(profile.recipients) == 1
 
 
@@ -868,9 +912,25 @@ def names_of(paths: tuple[Path, ...]) -> list[str]:
 
 
 def test_profiles_are_found_by_name_and_by_path_in_the_order_given(folder: Path) -> None:
-    template = folder / "templates" / "template.toml"
-    found = find_profiles(["fabrikam", str(template), "contoso"], folder)
-    assert found == (folder / "fabrikam.toml", template, folder / "contoso.toml")
+    elsewhere = written(folder.parent, SMALLEST, "elsewhere")
+    found = find_profiles(["fabrikam", str(elsewhere), "contoso"], folder)
+    assert found == (folder / "fabrikam.toml", elsewhere, folder / "contoso.toml")
+
+
+@pytest.mark.parametrize("name", ["template", "{folder}/template.toml", "{folder}/templates/template.toml"])
+def test_a_template_says_that_it_is_one(name: str, folder: Path) -> None:
+    """By its name, where no profile of the user's is called so, and by its path."""
+    with pytest.raises(ProfileError) as caught:
+        find_profiles([name.format(folder=folder)], folder)
+    assert caught.value.line == (
+        f"{folder}/templates/template.toml: found a template; wanted a copy with your own values, "
+        f"{folder}/NAME.toml, as smtp-preflight init NAME makes it"
+    )
+
+
+def test_a_profile_may_be_called_as_a_template(folder: Path) -> None:
+    own = written(folder, SMALLEST, "template")
+    assert find_profiles(["template"], folder) == (own,)
 
 
 def test_all_is_every_profile_that_is_no_labs_and_no_template(folder: Path) -> None:
@@ -911,7 +971,7 @@ def test_of_very_many_profiles_a_screenful_is_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stem", ["contoso", "Contoso"])
 def test_two_files_of_one_name_are_refused(stem: str, folder: Path) -> None:
     """Both would write to the same folder of reports, on some systems whatever the case."""
-    other = written(folder / "templates", SMALLEST, stem)
+    other = written(folder.parent, SMALLEST, stem)
     with pytest.raises(ProfileError) as caught:
         find_profiles(["contoso", str(other)], folder)
     assert caught.value.line == (

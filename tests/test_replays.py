@@ -1,34 +1,192 @@
-"""Old runs judged again: for each file, the outcome and the code of every check, and nothing else found.
+"""Old runs judged again: for each file, what becomes of every check, what is found, and nothing else.
 
-A file is a ``report.json``, or as much of one as a replay reads, with what its checks have to come to. To
-close a report of a bug, add the report, correct its ``checks``, watch this fail, and mend the diagnosis.
+A file is as much of a ``report.json`` as a replay reads, with what it has to come to (``replays/record.py``
+makes one). To close a report of a bug, add its file, correct its ``checks`` and ``findings``, watch this
+fail, and mend the diagnosis.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import select
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped] # ships no types
+import lxml.etree  # type: ignore[import-untyped] # ships no types
 import pytest
 
+from smtp_preflight import reporting
+from smtp_preflight.model import Severity, Stage
+from smtp_preflight.reporting.inert import markdown
+from smtp_preflight.reporting.wording import WHO
+
+ROOT = Path(__file__).parent.parent
 FILES = sorted((Path(__file__).parent / "replays").glob("*.json"))
+FOUND = ("code", "subject", "severity", "certainty", "stage", "who")  # of a finding, in a file
+LIMIT_S = 120  # for one replay; what takes longer hangs
+
+# Replays one file after the other in one process: starting one takes longer than a replay.
+SERVING = """
+import contextlib, json, sys
+
+import pytest
+
+for line in sys.stdin:
+    folder, path = json.loads(line)
+    with open(folder + "/terminal.txt", "w", encoding="utf-8") as said:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = pytest.main([f"--replay={path}", f"--report-dir={folder}", "-p", "no:cacheprovider"])
+    print(int(status), flush=True)
+"""
+NOT_INHERITED = ("PYTEST_", "GITHUB_", "CI", "TF_BUILD")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_an_old_run_is_judged_as_it_should_be(path: Path, run_suite: Any) -> None:
-    """At most one cause is red, and whatever is blocked is blocked by it."""
-    recorded = json.loads(path.read_text(encoding="utf-8"))
-    wanted = {check["id"]: (check["outcome"], check["code"]) for check in recorded["checks"]}
-    done = run_suite(f"--replay={path}")
-    report = done.report(f"{recorded['profile']}-replay")
-    assert {check["id"]: (check["outcome"], check["code"]) for check in report["checks"]} == wanted
-    loud = [finding for finding in report["findings"] if finding["severity"] != "notice"]
-    assert done.status == len(loud) <= 1
-    assert {finding["code"] for finding in loud} == {one[1] for one in wanted.values() if one[0] == "failed"}
-    assert {check["blocked_by"] for check in report["checks"]} <= {None, *(finding["id"] for finding in loud)}
+@dataclass(frozen=True)
+class Replayed:
+    """A recorded run, and what judging it again has come to."""
+
+    recorded: dict[str, Any]
+    status: int
+    folder: Path
+
+    @property
+    def report(self) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+        return read
+
+    @property
+    def summary(self) -> str:
+        return (self.folder / "summary.md").read_text(encoding="utf-8")
 
 
-def test_there_is_a_healthy_run_among_them() -> None:
-    """What must not be found matters as much as what must."""
-    assert {path.stem for path in FILES} >= {"healthy", "smtp_auth_disabled_mailbox", "certificate_expired"}
+@pytest.fixture(scope="session")
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], tuple[int, Path]]]:
+    """Judge a file again; returns the exit status and the folder of all reports."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVING],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    asked, answered = process.stdin, process.stdout
+    assert asked is not None
+    assert answered is not None
+
+    def run(path: Path) -> tuple[int, Path]:
+        folder = tmp_path_factory.mktemp("replayed")
+        asked.write(json.dumps([str(folder), str(path)]) + "\n")
+        asked.flush()
+        assert select.select([answered], [], [], LIMIT_S)[0], f"{path.name}: no end after {LIMIT_S} s"
+        return int(answered.readline()), folder
+
+    try:
+        yield run
+        asked.close()
+        process.wait(LIMIT_S)
+    finally:
+        process.kill()
+
+
+# With the scope of the module, all tests of a file follow each other.
+@pytest.fixture(scope="module", params=FILES, ids=lambda path: path.stem)
+def replayed(request: pytest.FixtureRequest, replay: Callable[[Path], tuple[int, Path]]) -> Replayed:
+    recorded = json.loads(request.param.read_text(encoding="utf-8"))
+    status, folder = replay(request.param)
+    return Replayed(recorded, status, folder / f"{recorded['profile']}-replay")
+
+
+def test_an_old_run_is_judged_as_it_should_be(replayed: Replayed) -> None:
+    """Every check has the outcome and the code that it had."""
+    wanted = {one["id"]: (one["outcome"], one["code"]) for one in replayed.recorded["checks"]}
+    assert {one["id"]: (one["outcome"], one["code"]) for one in replayed.report["checks"]} == wanted
+
+
+def test_an_old_run_shows_what_it_should(replayed: Replayed) -> None:
+    """Cause, how sure, where and whose it is; and nothing that should not be found."""
+    found = [{key: one[key] for key in FOUND} for one in replayed.report["findings"]]
+    assert found == replayed.recorded["findings"]
+    red = [one for one in found if one["severity"] == Severity.ERROR]
+    assert replayed.status == len(red) <= 1
+    assert {one["blocked_by"] for one in replayed.report["checks"]} <= {
+        None,
+        *(one["id"] for one in replayed.report["findings"]),
+    }
+
+
+def test_a_summary_alone_tells_cause_owner_and_next_step(replayed: Replayed) -> None:
+    """Whoever has nothing but the text in a ticket can name the cause, who can act, and what to do first."""
+    text, report = replayed.summary, replayed.report
+    assert text.count("\n") < 60
+    loud = [one for one in report["findings"] if one["severity"] != Severity.NOTICE]
+    for one in loud[:1]:
+        assert f"## {markdown(one['title'])}\n" in text
+        assert f"`{one['code']}` ({one['certainty']}" in text
+        assert f"Who can act: {WHO[one['who']]}." in text
+        assert f"**What to do**\n1. {markdown(one['remedy'][0])}\n" in text
+        assert one["seen"].splitlines()[0][:200] in text
+    assert text.startswith(f"# {report['profile']}: {'not ready' if replayed.status else 'ready'}")
+    assert bool(loud) == ("## " in text)
+
+
+def test_every_report_of_an_old_run_is_what_programs_expect(replayed: Replayed, junit_schema: Path) -> None:
+    """JUnit as Jenkins reads it, JSON as its schema says, and of a size that can be attached."""
+    page = replayed.folder / "junit.xml"
+    lxml.etree.XMLSchema(file=str(junit_schema)).assertValid(lxml.etree.parse(str(page)))
+    cases = Counter(
+        (one.get("classname"), one.get("name")) for one in lxml.etree.parse(str(page)).iter("testcase")
+    )
+    assert max(cases.values()) == 1
+    assert len(cases) == len(replayed.report["checks"])
+    schema = json.loads((resources.files(reporting) / "report.schema.json").read_text(encoding="utf-8"))
+    checker = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    assert [one.message for one in checker.iter_errors(replayed.report)] == []
+    assert (replayed.folder / "report.json").stat().st_size < 200_000
+
+
+def test_a_replay_can_be_replayed(replayed: Replayed, replay: Callable[[Path], tuple[int, Path]]) -> None:
+    """What it writes holds the same evidence in the same order, and comes to the same."""
+    status, folder = replay(replayed.folder / "report.json")
+    again = json.loads((folder / replayed.folder.name / "report.json").read_text(encoding="utf-8"))
+    differ = {key for key, value in replayed.report.items() if again[key] != value}
+    assert status == replayed.status
+    assert differ <= {"replayed_from", "recorded_codes", "recorded_knowledge", "checks"}
+    assert [one["code"] for one in again["checks"]] == [one["code"] for one in replayed.report["checks"]]
+
+
+def test_newer_knowledge_says_what_was_found_before(
+    replay: Callable[[Path], tuple[int, Path]], tmp_path: Path
+) -> None:
+    """Both dates, and what the run itself had found: in the ticket's text, on the terminal, in the page."""
+    report = json.loads((ROOT / "tests" / "replays" / "smtp_auth_disabled_mailbox.json").read_text("utf-8"))
+    report["knowledge"], report["findings"][0]["code"] = "2026-01-01", "unexplained"
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(report), encoding="utf-8")
+    _, folder = replay(path)
+    told = "recorded with that of 2026-01-01. It found then: unexplained."
+    assert told in " ".join((folder / "terminal.txt").read_text(encoding="utf-8").split())
+    assert told in (folder / "demo-replay" / "summary.md").read_text(encoding="utf-8")
+    assert told in (folder / "demo-replay" / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_corpus_covers_the_way() -> None:
+    """What must not be found matters as much as what must: healthy runs, too, and each part of the way."""
+    recorded = [json.loads(path.read_text(encoding="utf-8")) for path in FILES]
+    stages = {one["findings"][0]["stage"] for one in recorded if one["verdict"] == "not_ready"}
+    assert len(FILES) >= 12
+    assert sum(one["verdict"] == "ready" for one in recorded) >= 3
+    assert sum(one["verdict"] == "not_ready" for one in recorded) >= 12
+    assert stages >= {
+        *(Stage.DNS, Stage.TCP, Stage.GREETING, Stage.STARTTLS, Stage.TLS, Stage.AUTH_OFFERED),
+        *(Stage.DISCOVERY, Stage.TOKEN, Stage.AUTH, Stage.RCPT_TO, Stage.DATA, Stage.DELIVERY),
+    }

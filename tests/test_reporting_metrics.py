@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from smtp_preflight.evidence import encode
 from smtp_preflight.model import (
     Certainty,
+    CheckResult,
     Deadline,
     DnsAnswer,
     DnsStatus,
+    Outcome,
     ReportedFinding,
     Run,
     Seen,
@@ -27,7 +30,6 @@ from smtp_preflight.reporting import formats
 from smtp_preflight.reporting.metrics import samples_of, write_metrics
 
 STARTED = dt.datetime(2026, 11, 20, 7, tzinfo=dt.UTC)
-SAMPLE = re.compile(r'(\w+)\{((?:\w+="(?:[^"\\\n]|\\.)*",?)*)\} (-?[\d.e+]+)')
 
 CAUSE = ReportedFinding(
     id="host_not_found",
@@ -47,6 +49,7 @@ CAUSE = ReportedFinding(
     remedy=("Correct it.",),
     references=(),
 )
+FAILED = CheckResult(CAUSE.check, Stage.DNS, Outcome.FAILED, code=CAUSE.code)
 
 
 @pytest.fixture
@@ -69,10 +72,11 @@ def run_of(seen_with: Callable[..., Seen]) -> Callable[[str], Run]:
             not_asked=(),
             settings={},
             findings=(CAUSE,),
-            checks=(),
+            checks=(FAILED,),
             selected=(),
             until_when=(
                 Deadline("client_secret", dt.date(2026, 11, 17), -3, "profile"),
+                Deadline("access_token", dt.date(2026, 11, 20), 0, "its own claim exp: 08:00 UTC"),
                 Deadline("server_certificate", dt.date(2026, 12, 1), 11, "the certificate shown"),
                 Deadline("server_certificate", dt.date(2026, 12, 5), 15, "the certificate shown"),
             ),
@@ -83,16 +87,26 @@ def run_of(seen_with: Callable[..., Seen]) -> Callable[[str], Run]:
     return make
 
 
-def samples(path: Path) -> dict[str, float]:
-    """Every sample by its name and labels; each line is one, or a comment."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("# "):
-            read = SAMPLE.fullmatch(line)
-            assert read, line
-            assert f"{read[1]}{{{read[2]}}}" not in found
-            found[f"{read[1]}{{{read[2]}}}"] = float(read[3])
-    return found
+def samples(path: Path) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample by its name and labels, as Prometheus' own parser reads the file."""
+    families = text_string_to_metric_families(path.read_text(encoding="utf-8"))
+    return {
+        (one.name.removeprefix("smtp_preflight_"), frozenset(one.labels.items())): one.value
+        for family in families
+        for one in family.samples
+    }
+
+
+def named(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return name, frozenset({"profile": "contoso", **labels}.items())
+
+
+def test_what_ends_by_design_raises_no_alarm(run_of: Callable[[str], Run], tmp_path: Path) -> None:
+    """An access token has no days left, ever."""
+    path = tmp_path / "smtp.prom"
+    write_metrics(samples_of(run_of("contoso")), path)
+    assert 'what="client_secret"' in path.read_text(encoding="utf-8")
+    assert 'what="access_token"' not in path.read_text(encoding="utf-8")
 
 
 def test_a_run_is_told_in_numbers(run_of: Callable[[str], Run], tmp_path: Path) -> None:
@@ -100,16 +114,24 @@ def test_a_run_is_told_in_numbers(run_of: Callable[[str], Run], tmp_path: Path) 
     path = tmp_path / "smtp.prom"
     write_metrics(samples_of(run_of("contoso")), path)
     found = samples(path)
-    profile = 'profile="contoso"'
-    verdict = f'smtp_preflight_verdict{{{profile},provider="microsoft365",verdict='
-    assert found[f'{verdict}"not_ready"}}'] == 1
-    assert found[f'{verdict}"ready"}}'] == 0
-    assert found[f'smtp_preflight_red{{{profile},stage="dns",code="host_not_found"}}'] == 1
-    assert found[f"smtp_preflight_run_timestamp_seconds{{{profile}}}"] == STARTED.timestamp()
-    assert found[f"smtp_preflight_run_duration_seconds{{{profile}}}"] == 0.25
-    assert found[f'smtp_preflight_stage_duration_seconds{{{profile},stage="dns"}}'] == 0.25
-    assert found[f'smtp_preflight_days_left{{{profile},what="client_secret"}}'] == -3
-    assert found[f'smtp_preflight_days_left{{{profile},what="server_certificate"}}'] == 11
+    assert found[named("verdict", provider="microsoft365", verdict="not_ready")] == 1
+    assert found[named("verdict", provider="microsoft365", verdict="ready")] == 0
+    assert found[named("red", stage="dns", code="host_not_found")] == 1
+    assert found[named("run_timestamp_seconds")] == STARTED.timestamp()
+    assert found[named("run_duration_seconds")] == 0.25
+    assert found[named("stage_duration_seconds", stage="dns")] == 0.25
+    assert found[named("days_left", what="client_secret")] == -3
+    assert found[named("days_left", what="server_certificate")] == 11
+
+
+def test_a_warning_that_fails_the_run_is_its_red_line(run_of: Callable[[str], Run], tmp_path: Path) -> None:
+    """With --warnings-fail the alarm names what rang it; what only warns is no red line."""
+    path, run = tmp_path / "smtp.prom", run_of("contoso")
+    warned = replace(run, findings=(replace(CAUSE, severity=Severity.WARNING),))
+    write_metrics(samples_of(warned), path)
+    assert named("red", stage="dns", code="host_not_found") in samples(path)
+    write_metrics(samples_of(replace(warned, checks=(replace(FAILED, outcome=Outcome.WARNED),))), path)
+    assert not [name for name, _ in samples(path) if name == "red"]
 
 
 def test_all_profiles_are_in_one_file(run_of: Callable[[str], Run], tmp_path: Path) -> None:
@@ -129,7 +151,7 @@ def test_labels_are_escaped(run_of: Callable[[str], Run], tmp_path: Path) -> Non
     """A quotation mark, a backslash or a line end in a name breaks no line."""
     path = tmp_path / "smtp.prom"
     write_metrics(samples_of(run_of('a"b\\c\nd\x1b')), path)
-    assert 'smtp_preflight_run_duration_seconds{profile="a\\"b\\\\c\\nd\\\\u{1b}"}' in samples(path)
+    assert ("run_duration_seconds", frozenset({("profile", 'a"b\\c\nd\\u{1b}')})) in samples(path)
 
 
 def test_metrics_are_no_report_of_a_run() -> None:

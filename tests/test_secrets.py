@@ -27,7 +27,7 @@ import pytest
 
 from smtp_preflight import secrets
 from smtp_preflight.model import SecretRef
-from smtp_preflight.secrets import MOST_BYTES, Secret, SecretProblem, Wallet, resolve
+from smtp_preflight.secrets import MOST_BYTES, Secret, SecretProblem, Wallet, inherited, resolve
 
 CANARY = "c4n~ry/+?&=secret value\u00e9"
 SECRET = Secret(CANARY, "env:CONTOSO_CLIENT_SECRET")
@@ -214,6 +214,20 @@ def test_a_command_without_a_secret_is_named_and_not_quoted(code: str, problem: 
     assert problem_of(python(code)) == problem.format(sys.executable)
 
 
+def test_a_command_inherits_no_variable_that_holds_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else it may need, a permit of its own for a vault say, stays."""
+    monkeypatch.setenv("CONTOSO_CLIENT_SECRET", CANARY)
+    monkeypatch.setenv("PERMIT_FOR_THE_VAULT", "permit")
+    monkeypatch.delenv("CONTOSO_REFRESH_TOKEN", raising=False)
+    names = ("CONTOSO_CLIENT_SECRET", "CONTOSO_REFRESH_TOKEN")
+    environment = inherited([*(SecretRef("env", (name,)) for name in names), SecretRef("file", ("PATH",))])
+    ref = python(
+        "import os; print(sorted({'CONTOSO_CLIENT_SECRET', 'PERMIT_FOR_THE_VAULT'} & set(os.environ)))"
+    )
+    assert resolve(ref, environment=environment).reveal() == "['PERMIT_FOR_THE_VAULT']"
+    assert "PATH" in environment
+
+
 def test_a_command_that_does_not_exist_or_start_is_named(tmp_path: Path) -> None:
     path = tmp_path / "tool"
     assert problem_of(SecretRef("command", (str(path), CANARY))) == f"command {path} does not exist"
@@ -363,7 +377,7 @@ def test_a_labs_secret_cannot_be_read_elsewhere() -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_defect_of_our_own_is_not_dressed_up_as_a_missing_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_place: tuple[str, ...], _limit_s: float) -> str:
+    def broken(_place: tuple[str, ...], _terms: object) -> str:
         raise ZeroDivisionError
 
     monkeypatch.setattr(secrets, "_READERS", {"env": broken})

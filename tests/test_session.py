@@ -18,17 +18,18 @@ from smtp_preflight.evidence import AskingThread, BadRecording
 from smtp_preflight.lab import Lab
 from smtp_preflight.ledger import CheckFrame
 from smtp_preflight.model import (
+    Arrival,
     Cause,
     Certainty,
     Certificate,
-    Delivery,
     DnsAnswer,
     DnsStatus,
     Finding,
-    MailboxAccess,
+    FoundMessage,
     Observation,
     Outcome,
     Profile,
+    Provider,
     Question,
     Run,
     SecretRef,
@@ -81,8 +82,8 @@ def run_of(demo: Profile, now: dt.datetime) -> Callable[..., ProfileRun]:
 
 MakeRun = Callable[..., ProfileRun]
 
-DNS, TCP, GREETING, STARTTLS, TLS = map(
-    check, (Stage.DNS, Stage.TCP, Stage.GREETING, Stage.STARTTLS, Stage.TLS)
+DNS, TCP, GREETING, STARTTLS, TLS, DELIVERY = map(
+    check, (Stage.DNS, Stage.TCP, Stage.GREETING, Stage.STARTTLS, Stage.TLS, Stage.DELIVERY)
 )
 
 
@@ -126,24 +127,19 @@ def test_what_was_called_for_and_not_judged_makes_it_incomplete(run_of: MakeRun)
     assert judge(run_of(DNS, TCP), (DNS, ERROR)).verdict is Verdict.NOT_READY
 
 
-@pytest.mark.parametrize(
-    ("wants", "stage"),
-    [
-        ({"delivery": Delivery("probe@contoso.example")}, Stage.DELIVERY),
-        ({"imap": MailboxAccess("imap.contoso.example", 993, check=True)}, Stage.MAILBOX_ACCESS),
-        ({"pop": MailboxAccess("pop.contoso.example", 995, check=True)}, Stage.MAILBOX_ACCESS),
-    ],
-    ids=["delivery", "imap", "pop"],
-)
-def test_what_the_profile_wants_and_no_check_answers_makes_it_incomplete(
-    run_of: MakeRun, wants: dict[str, Any], stage: Stage
+@pytest.mark.parametrize(("found", "proven"), [(True, Stage.DELIVERY), (False, Stage.TCP)])
+def test_delivery_is_proven_by_the_message_alone(
+    found: bool, proven: Stage, run_of: MakeRun, now: dt.datetime
 ) -> None:
-    """A profile that asks for the message's arrival is not ready because the message was accepted."""
-    run = run_of(DNS)
-    run.profile = replace(run.profile, **wants)
-    done = judge(run, (DNS, "holds"))
-    assert done.verdict is Verdict.INCOMPLETE
-    assert stage in done.not_asked
+    """A mailbox that could not be looked into is a warning, and no proof that the message arrived."""
+    message = FoundMessage("INBOX", True, "alerts@contoso.example") if found else None
+    arrival = Arrival(asked_at=now, mailbox="alerts@contoso.example", message=message)
+    run = run_of(DNS, TCP, DELIVERY)
+    assert run.recording is not None
+    seen = replace(run.recording.seen, answers={Question(Arrival): arrival})
+    run.recording = replace(run.recording, seen=seen)
+    done = judge(run, (DNS, "holds"), (TCP, "holds"), (DELIVERY, WARNING))
+    assert done.proven is proven
 
 
 def test_only_errors_are_red(run_of: MakeRun) -> None:
@@ -241,6 +237,9 @@ def test_each_until_reaches_further_than_the_last() -> None:
 # --- until when --------------------------------------------------------------------------------------------
 
 
+QUIET = Provider("custom", "A server that announces nothing")
+
+
 def test_everything_that_ends_is_listed_nearest_first(demo: Profile, now: dt.datetime) -> None:
     """Client secret or certificate by the profile, the server's certificate by what was shown."""
     ends = dt.date(2027, 3, 31)
@@ -256,7 +255,7 @@ def test_everything_that_ends_is_listed_nearest_first(demo: Profile, now: dt.dat
         sha256="00",
     )
     tls = TlsHandshake(asked_at=now, host="mail.contoso.com", chain=(leaf,))
-    profile = replace(demo, oauth=replace(demo.oauth, secret_expires=ends))
+    profile = replace(demo, provider=QUIET, oauth=replace(demo.oauth, secret_expires=ends))
     told = deadlines(Seen(profile, now, {Question(TlsHandshake): tls}))
     assert [(one.what, one.days_left) for one in told] == [("server_certificate", 10), ("client_secret", 131)]
     assert told[1].date == ends
@@ -266,7 +265,7 @@ def test_everything_that_ends_is_listed_nearest_first(demo: Profile, now: dt.dat
 
 
 def test_what_does_not_say_when_it_ends_is_not_listed(demo: Profile, now: dt.datetime) -> None:
-    assert deadlines(Seen(demo, now)) == ()
+    assert deadlines(Seen(replace(demo, provider=QUIET), now)) == ()
 
 
 # --- asking, and being interrupted -------------------------------------------------------------------------

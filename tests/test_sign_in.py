@@ -787,6 +787,20 @@ def test_localhost_is_listened_at_by_both_its_addresses() -> None:
     assert all(one.startswith(b"HTTP/1.1 404 ") for one in asyncio.run(listen()))
 
 
+def test_half_of_localhost_is_not_enough() -> None:
+    """Whoever has the profile's port at the other address would be brought the answer by some browsers."""
+    if not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+
+    async def listen(port: int) -> None:
+        async with listening(f"http://localhost:{port}"):
+            pytest.fail("it listens")
+
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        with pytest.raises(CannotListen, match="^127.0.0.1 and ::1 port [0-9]+: EADDRINUSE$|EADDRINUSE"):
+            asyncio.run(listen(other.getsockname()[1]))
+
+
 def has_ipv6() -> bool:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import configparser
 import os
+import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,6 +93,27 @@ def test_a_scheduled_check_leaves_reports_and_a_summary(tmp_path: Path) -> None:
     assert written == {"report.html", "report.json", "junit.xml", "summary.md"}
 
 
+def test_what_the_schedule_installs_is_what_it_runs(tmp_path: Path) -> None:
+    """The step that installs, in a virtual environment of its own; its dependencies are those of this one."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    (install,) = [one for one in commands("health-check.yml") if "pip install" in one]
+    environment = {
+        "PATH": f"{tmp_path / 'venv/bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say that the build takes what is there
+    }
+    done = shell(f"cd '{ROOT}'\n{install}", tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "profiles").mkdir()
+    shutil.copy(ROOT / "profiles/demo.toml", tmp_path / "profiles/contoso.toml")
+    done = shell(f"command -v smtp-preflight\n{check_step()}", tmp_path, PROFILE="contoso", **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(str(tmp_path / "venv/bin"))
+    assert (tmp_path / "reports/contoso/report.html").is_file()
+
+
 def test_a_scheduled_check_that_fails_says_so_where_github_shows_it(tmp_path: Path) -> None:
     """A secret that the environment lacks is empty there: a finding, with reports, and an annotation."""
     folder = tmp_path / "profiles"
@@ -123,3 +149,64 @@ def test_packages_are_those_of_the_other_continuous_integration(tmp_path: Path) 
     assert listing.returncode == 0, listing.stderr
     assert {"postfix", "chromium"} <= set(listing.stdout.split())
     assert "#" not in listing.stdout
+
+
+# --- the examples of docs/ci.md ----------------------------------------------------------------------------
+
+
+def example(start: str) -> str:
+    """The block of docs/ci.md that begins so."""
+    page = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
+    (found,) = [one for one in re.findall(r"^```\w+\n(.*?)^```$", page, re.M | re.S) if one.startswith(start)]
+    return str(found)
+
+
+@pytest.fixture
+def mail_folder(tmp_path: Path) -> Path:
+    """A folder with a profile `contoso`, which a lab answers, and a virtual environment."""
+    (tmp_path / "profiles").mkdir()
+    shutil.copy(ROOT / "profiles/demo.toml", tmp_path / "profiles/contoso.toml")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/bin").symlink_to(BIN)
+    return tmp_path
+
+
+def test_the_example_for_gitlab_is_what_gitlab_reads(tmp_path: Path) -> None:
+    file = tmp_path / ".gitlab-ci.yml"
+    file.write_text(example("# .gitlab-ci.yml"), encoding="utf-8")
+    schema = ["--builtin-schema", "vendor.gitlab-ci"]
+    done = subprocess.run([BIN / "check-jsonschema", *schema, file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_example_for_gitlab_leaves_reports(mail_folder: Path) -> None:
+    job = YAML(typ="safe").load(example("# .gitlab-ci.yml"))["check-mail"]
+    install, *checks = job["script"]
+    assert install == "pip install --quiet ."  # tried with the workflow's own, above
+    done = shell("\n".join(checks), mail_folder, PROFILE="contoso", GITLAB_CI="true")
+    assert done.returncode == 0, done.stdout
+    assert list(mail_folder.glob(job["artifacts"]["reports"]["junit"]))
+
+
+def test_the_line_for_cron_leaves_reports_and_metrics(mail_folder: Path) -> None:
+    *_, command = example("17 5 ").split(maxsplit=5)
+    command = command.replace("/srv/mail", str(mail_folder)).replace("/var/lib", str(mail_folder))
+    assert "%" not in command  # which cron would take for the end of the line
+    done = subprocess.run(
+        ["sh", "-c", command], env={"HOME": str(mail_folder)}, cwd="/", timeout=STEP_LIMIT_S
+    )
+    assert done.returncode == 0, (mail_folder / "last-run.txt").read_text()
+    metrics = (mail_folder / "node_exporter/smtp_preflight.prom").read_text(encoding="utf-8")
+    assert 'smtp_preflight_verdict{profile="contoso",provider="microsoft365",verdict="ready"} 1.0' in metrics
+
+
+def test_the_service_for_systemd_leaves_reports(mail_folder: Path) -> None:
+    """Its state is elsewhere than its profiles, whose folder it may not write to."""
+    unit = configparser.RawConfigParser(strict=False)
+    unit.read_string(example("# /etc/systemd/system/smtp-preflight@.service"))
+    service, state = unit["Service"], mail_folder / "state"
+    command = service["ExecStart"].replace("/srv/mail", str(mail_folder)).replace("%i", "contoso")
+    done = shell(command.replace("%S", str(state)), mail_folder)
+    assert done.returncode == 0, done.stdout
+    assert (state / "smtp-preflight/reports/contoso/report.html").is_file()
+    assert not (mail_folder / ".pytest_cache").exists()

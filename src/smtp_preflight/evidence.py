@@ -17,6 +17,7 @@ from typing import Any, TypeVar, overload
 import pydantic
 
 from smtp_preflight.diagnosis.auth_offered import why_no_bearer_offered
+from smtp_preflight.diagnosis.delivery import why_not_looked_into
 from smtp_preflight.diagnosis.discovery import why_no_keys, why_not_discovered
 from smtp_preflight.diagnosis.dns import why_no_address
 from smtp_preflight.diagnosis.follow_ups import follow_ups
@@ -25,6 +26,7 @@ from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.profile import why_any_secret_unavailable
 from smtp_preflight.diagnosis.starttls import why_no_tls_begun
 from smtp_preflight.diagnosis.submission import (
+    why_message_refused,
     why_no_recipient_accepted,
     why_not_authenticated,
     why_sender_refused,
@@ -33,12 +35,14 @@ from smtp_preflight.diagnosis.tcp import why_not_connected
 from smtp_preflight.diagnosis.tls import why_not_verified
 from smtp_preflight.diagnosis.token import why_not_granted
 from smtp_preflight.model import (
+    Arrival,
     AuthExchange,
     DataExchange,
     Ehlo,
     Finding,
     Grant,
     Keys,
+    MailboxLogin,
     MailFrom,
     Observation,
     Profile,
@@ -93,6 +97,11 @@ def _granted(seen: Seen) -> bool:
     return grant is not None and grant.granted
 
 
+def _message_accepted(seen: Seen) -> bool:
+    sent = seen.get(DataExchange)
+    return sent is not None and sent.accepted
+
+
 def _why_no_token_request(seen: Seen) -> Finding:
     """A secret is missing, or the endpoint was left to metadata that name none to be trusted."""
     there = all(one.resolved for one in seen.every(SecretCheck))
@@ -124,6 +133,8 @@ WHY_NOT_ASKED: Mapping[type[Observation], Callable[[Seen], Finding]] = {
     MailFrom: why_not_authenticated,
     RcptTo: why_sender_refused,
     DataExchange: why_no_recipient_accepted,
+    MailboxLogin: lambda seen: why_not_looked_into(seen) if _granted(seen) else why_not_granted(seen),
+    Arrival: lambda seen: why_not_looked_into(seen) if _message_accepted(seen) else why_message_refused(seen),
 }
 
 
@@ -324,7 +335,9 @@ class Recorder:
         return row.may_ask(self._seen(), question.subject)
 
     def _seen(self, cut_short: str = "") -> Seen:
-        return Seen(self.profile, self.started, dict(self._answers), frozenset(self._follow_ups), cut_short)
+        return Seen(
+            self.profile, self.started, dict(_as_asked(self._answers)), frozenset(self._follow_ups), cut_short
+        )
 
 
 def _left_s(limit: asyncio.Timeout) -> float:
@@ -384,8 +397,15 @@ def _adapter(kind: type[Observation]) -> pydantic.TypeAdapter[Any]:
 
 def encode(seen: Seen) -> list[dict[str, Any]]:
     """The answers as ``report.json`` holds them, in the order in which they were asked."""
-    ordered = sorted(seen.answers.items(), key=lambda item: (item[1].asked_at, str(item[0])))
-    return [_encoded(question, answer, question in seen.follow_ups) for question, answer in ordered]
+    return [
+        _encoded(question, answer, question in seen.follow_ups)
+        for question, answer in _as_asked(seen.answers)
+    ]
+
+
+def _as_asked(answers: Mapping[Question, Observation]) -> list[tuple[Question, Observation]]:
+    """In the order in which they were asked, whenever each was answered: a replay knows no other."""
+    return sorted(answers.items(), key=lambda item: (item[1].asked_at, str(item[0])))
 
 
 def _encoded(question: Question, answer: Observation, follow_up: bool) -> dict[str, Any]:

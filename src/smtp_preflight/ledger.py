@@ -142,7 +142,7 @@ class Ledger:
             title=known.filled(known.title, facts),
             expected=check.expected,
             seen=best.facts.get("seen", ""),
-            meaning=known.filled(known.meaning, facts),
+            meaning=known.told(facts),
             remedy=known.steps(facts),
             references=known.references,
             alternatives=tuple(

@@ -110,8 +110,8 @@ class GrantType(StrEnum):
 class SecretRef:
     """Where a secret is kept; never the secret itself."""
 
-    kind: str  # env | file | command | keyring | stdin
-    place: tuple[str, ...]  # the variable, the path, the command's words, service and user
+    kind: str  # env | file | command | keyring | stdin | github
+    place: tuple[str, ...]  # the variable, the path, the command's words, service and user, the audience
 
     def __str__(self) -> str:
         return f"{self.kind}:{' '.join(self.place)}"
@@ -161,6 +161,7 @@ class OAuth:
     redirect_uri: str = ""
     client_secret: SecretRef | None = None
     certificate: SecretRef | None = None
+    certificate_passphrase: SecretRef | None = None
     federated: SecretRef | None = None
     service_account: SecretRef | None = None
     refresh_token: SecretRef | None = None
@@ -175,6 +176,7 @@ class OAuth:
         named = (
             "client_secret",
             "certificate",
+            "certificate_passphrase",
             "federated",
             "service_account",
             "refresh_token",
@@ -272,6 +274,22 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class RefreshLimit:
+    """A life that a provider gives to some refresh tokens, however often they are used; its answers say."""
+
+    name: str  # what brings it about
+    days: int  # from the sign-in on
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """Something a provider has announced to end on a day."""
+
+    what: str
+    date: dt.date
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """What is the same for everyone at one mail service (``providers/*.toml``)."""
 
@@ -299,6 +317,12 @@ class Provider:
     renews_refresh_tokens: bool = False  # each redemption brings a new refresh token
     token_life_s: int = 0  # seconds a token should have left; 0: as anywhere
     password_retirement: str = ""
+    refresh_limits: tuple[RefreshLimit, ...] = ()
+    password_change_ends: str = ""  # refresh tokens of: public (clients) | all | empty: nobody is known to
+    retirements: tuple[Retirement, ...] = ()
+    domains_elsewhere: Mapping[str, str] = field(default_factory=dict)  # domain -> the preset it is at
+    verified: dt.date | None = None  # the day all this was last looked up
+    unverified: Mapping[str, str] = field(default_factory=dict)  # key -> what its value rests on instead
     sources: tuple[str, ...] = ()
 
     def owns(self, domain: str) -> bool:
@@ -332,6 +356,7 @@ class Profile:
         default_factory=dict
     )  # "smtp.host" -> profile | preset | default | lab
     written: Profile | None = None  # as the file says it, where a lab has taken its place
+    reader: Profile | None = None  # the one that [delivery] names, while its login can be used
 
     @property
     def as_written(self) -> Profile:
@@ -356,6 +381,34 @@ class Profile:
             "appid": (self.oauth.client_id,) if self.oauth.client_id else (),
         }
         return frozenset(one.lower().rstrip("/") for one in wanted[claim])
+
+    def place_of(self, protocol: str) -> str:
+        """Where the mailbox can be read over "imap" or "pop", as questions name it; empty: nowhere known."""
+        at = self.imap if protocol == "imap" else self.pop
+        return f"{protocol} {at.host}:{at.port}" if at.host else ""
+
+    @property
+    def delivery_login(self) -> str:
+        """The login that looks for the message, as questions name it; empty where none may open it."""
+        if self.delivery is None:
+            return ""
+        if self.delivery.profile:
+            return f"imap of {self.delivery.profile}"
+        its_own = self.delivery.mailbox.lower() == self.mailbox.lower()
+        return self.place_of("imap") if its_own else ""
+
+    @property
+    def watched(self) -> Mapping[str, str]:
+        """The mailboxes to look into once the message is accepted, each with the login that opens it.
+
+        Where another login reads the recipient's, the sender's own is watched for a bounce if ``[imap]``
+        has ``check = true``: it is read anyway then.
+        """
+        if self.delivery is None:
+            return {}
+        both = bool(self.delivery.profile) and self.imap.check
+        own = {self.mailbox.lower(): self.place_of("imap")} if both else {}
+        return {**own, self.delivery.mailbox.lower(): self.delivery_login}
 
     @property
     def furthest(self) -> Until:
@@ -414,6 +467,8 @@ class SecretCheck(Observation):
     quoted: bool = False
     blank_edges: bool = False
     looks_like_json: bool = False
+    unusable: str = ""  # why it is there and still proves nothing, in words: a wrong passphrase, say
+    ends: dt.datetime | None = None  # a certificate's last moment
 
     @property
     def resolved(self) -> bool:
@@ -972,6 +1027,7 @@ class StoredToken:
     obtained_at: dt.datetime | None = None  # when somebody signed in
     last_used_at: dt.datetime | None = None
     fingerprint: str = ""
+    ends_at: dt.datetime | None = None  # as the provider has said, where it has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -989,6 +1045,7 @@ class Grant(Observation):
     refresh_token_rotated: bool = False
     refresh_token_kept: bool = True  # whatever was issued is on disk, or nothing was
     keep_problem: str = ""
+    refresh_token_ends: dt.datetime | None = None  # of whichever is good now, where the provider says
     stored: StoredToken | None = None
     answer_lost: bool = False  # the request left, its answer did not arrive
     problem: str = ""  # why no request could be formed
@@ -1078,6 +1135,107 @@ class DataExchange(SmtpStep):
             return ""
         found = re.search(r"(?:queued as\s+|id=|OK\s+)<?([\w.@-]{5,})", self.reply.text)
         return found[1] if found else ""
+
+
+# --- the mailbox -------------------------------------------------------------------------------------------
+
+
+class MailboxTrouble(StrEnum):
+    """How far opening a mailbox came, where it was not opened or what was asked in it got no answer."""
+
+    UNRESOLVED = "unresolved"
+    UNREACHABLE = "unreachable"  # nothing listens there, or no packet comes back
+    TLS = "tls"  # no handshake, or a certificate that is not accepted: nothing was said
+    NOT_SPOKEN = "not_spoken"  # what answers is no such server, or not in its right mind
+    NOT_OFFERED = "not_offered"  # TLS by STARTTLS, or a mechanism that takes a bearer token
+    REFUSED = "refused"  # the token
+    NOT_OPENED = "not_opened"  # the token was accepted, the mailbox stays closed
+    NO_ANSWER = "no_answer"
+    HUNG_UP = "hung_up"
+    TOO_LONG = "too_long"  # more bytes or lines than an answer may have
+    NOT_SENT = "not_sent"  # it cannot be said in the protocol; the server was not asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class MailboxLogin(Observation):
+    """A login to read a mailbox, over IMAP or POP, with a bearer token; what is in it was not looked at."""
+
+    protocol: str  # imap | pop
+    host: str
+    port: int
+    user: str
+    mechanism: str = ""  # XOAUTH2 | OAUTHBEARER; empty: it did not come to that
+    shape: str = ""  # initial_response | two_steps
+    capabilities: tuple[str, ...] = ()  # under TLS, in upper case
+    trouble: MailboxTrouble | None = None
+    reply: str = ""  # the server's words at the end
+    challenge: Mapping[str, str] = field(default_factory=dict)  # the refusal's JSON
+    challenge_text: str = ""  # where it is something else
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def opened(self) -> bool:
+        """The mailbox can be read."""
+        return self.trouble is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ReaderGrant(Observation):
+    """The token request of the profile whose login reads the mailbox, by its own grant and secrets."""
+
+    profile: str
+    grant: Grant | None = None  # none where a secret could not be read
+    problem: str = ""  # which one, and why
+
+    @property
+    def granted(self) -> bool:
+        """A token came back."""
+        return self.grant is not None and self.grant.granted
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMessage:
+    """The message as it lies in the mailbox; of its headers what is judged, and nothing of its body."""
+
+    folder: str
+    in_inbox: bool
+    author: str  # the address in From
+    authentication_results: str = ""  # the topmost, as the last server wrote it (RFC 8601 section 5)
+
+    def result_of(self, method: str) -> str:
+        """What it says of spf, dkim or dmarc: pass where one of several passes; empty: nothing."""
+        without_comments = re.sub(r"\([^()]*\)", " ", self.authentication_results)
+        told = re.findall(rf"(?:^|;|\s){method}\s*=\s*(\w+)", without_comments, re.IGNORECASE)
+        words = [one.lower() for one in told]
+        return "pass" if "pass" in words else next(iter(words), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    """A report that the message could not be delivered (RFC 3464)."""
+
+    status: str = ""  # 5.1.1
+    diagnostic: str = ""  # the refusing server's words
+    recipient: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Arrival(Observation):
+    """What was found in a mailbox after the message had been accepted, within the time allowed."""
+
+    mailbox: str
+    message: FoundMessage | None = None
+    bounce: Bounce | None = None
+    missing_after_s: float = 0.0  # since it was accepted: when it was last looked for in vain; 0: never
+    looks: int = 0
+    trouble: MailboxTrouble | None = None  # why looking ended early
+    reply: str = ""
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def found(self) -> bool:
+        """The message is there."""
+        return self.message is not None
 
 
 # --- what the domains that mail is sent from publish -------------------------------------------------------
@@ -1498,6 +1656,32 @@ class PortCheck(Observation):
         return f"{self.host} port {self.port}: {self.state} {self.error}".rstrip()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ServiceCheck(Observation):
+    """What a service shows to whoever does not log in; asked after a failure, to compare with."""
+
+    host: str
+    port: int
+    tls: str  # starttls | implicit | https: how TLS is begun there
+    greeting: str = ""  # the server's first line
+    begun: bool = False  # TLS was begun as asked, be it with a certificate that is not accepted
+    trusted: bool = False  # and its certificate is good for the host
+    issuer: str = ""  # of that certificate
+    mechanisms: tuple[str, ...] = ()  # what AUTH lists under TLS
+    problem: str = ""  # how it ended before all was said
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Under TLS that is verified it offers a way to sign in with a token."""
+        return bool({"XOAUTH2", "OAUTHBEARER"} & set(self.mechanisms))
+
+    def __str__(self) -> str:
+        shown = (self.greeting, f"AUTH {' '.join(self.mechanisms)}" if self.mechanisms else "", self.issuer)
+        told = "; ".join(filter(None, (*shown, self.problem)))
+        return short(f"{self.host} port {self.port} ({self.tls}): {told or 'nothing'}")
+
+
 # --- causes and findings -----------------------------------------------------------------------------------
 
 
@@ -1613,6 +1797,24 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that two runs were told differently."""
+
+    stage: Stage | None  # where it shows; None: of this machine or of what judges
+    what: str
+    before: str  # empty: nothing
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class SinceLastReady:
+    """What has changed since the last run in which mail could leave; the likeliest to matter first."""
+
+    started: dt.datetime  # of that run
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One profile, asked and judged: what every report is written from."""
 
@@ -1636,6 +1838,8 @@ class Run:
     complete: bool = True  # every check that the profile's set-up calls for was judged
     replayed_from: str | None = None
     recorded_knowledge: str | None = None  # the date of the knowledge that judged it first
+    recorded_codes: tuple[str, ...] = ()  # what that had found to act on; of a replay only
+    since_last_ready: SinceLastReady | None = None  # None: no ready run is known
     environment: Mapping[str, str] = field(default_factory=dict)  # of the machine that asked: Python, OpenSSL
 
     @property

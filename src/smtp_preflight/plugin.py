@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import json
+import os
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from typing import Any
 import pytest
 
 from smtp_preflight import __version__
+from smtp_preflight.diagnosis.delivery import METHODS
 from smtp_preflight.diagnosis.token import scopes_to_be_granted
 from smtp_preflight.evidence import Evidence
 from smtp_preflight.knowledge import knowledge_date
@@ -29,7 +34,9 @@ from smtp_preflight.model import (
 from smtp_preflight.outcome import Blocked, Explain, NotAsked, Remark
 from smtp_preflight.reporting import terminal
 from smtp_preflight.reporting.asked import waiting_line
+from smtp_preflight.reporting.overview import overview_lines
 from smtp_preflight.roster import Roster, runs_for
+from smtp_preflight.secrets import STANDARD_INPUT, SecretProblem
 from smtp_preflight.session import REACH, ProfileRun
 
 FAMILIES = ("ipv4", "ipv6")
@@ -43,6 +50,8 @@ SUBJECTS: Mapping[str, Callable[[Profile], Sequence[str]]] = {
     "scope": scopes_to_be_granted,
     "claim": lambda profile: ("aud", "tid", "appid"),
     "sender_domain": lambda profile: profile.sender_domains,
+    "protocol": lambda profile: tuple(one for one in ("imap", "pop") if getattr(profile, one).check),
+    "method": lambda profile: METHODS,
 }
 
 OUTCOMES: Mapping[Outcome, tuple[str, str]] = {  # pytest's category and letter
@@ -56,11 +65,14 @@ OUTCOMES: Mapping[Outcome, tuple[str, str]] = {  # pytest's category and letter
 
 PROGRESS_S = 0.5  # between two lines that say what is awaited
 WIDTH = 79
+MOST_IN_FULL = 5  # profiles; of more, those are told of at the end that are not ready
 
 CHECK = pytest.StashKey[CheckFrame]()
 TOLD = pytest.StashKey[list[Finding]]()
 REMARKED = pytest.StashKey[list[Finding | None]]()
 ROSTER = pytest.StashKey[Roster]()
+STANDARD_INPUT_OF_WORKER = "smtp_preflight_standard_input"
+STANDARD_INPUT_S = 10.0
 
 
 # --- options -----------------------------------------------------------------------------------------------
@@ -84,7 +96,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--replay", metavar="FILE", help="judge the evidence of an old report.json again, offline"
     )
-    group.addoption("--fault", metavar="CODE", help="break one thing in the embedded lab")
+    group.addoption(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="CODE",
+        help="break one thing in the embedded lab; repeatable",
+    )
     group.addoption(
         "--report-dir", metavar="DIR", default="reports", help="where reports go (default: reports)"
     )
@@ -131,6 +149,27 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
             )
         return
     config.stash[ROSTER] = Roster(config, runs_for(config))
+    if reads_standard_input(config.stash[ROSTER]):
+        _keep_standard_input(config)
+
+
+def reads_standard_input(roster: Roster) -> bool:
+    """Whether a profile has its access token on standard input."""
+    named = (run.profile.oauth.access_token for run in roster.runs.values() if run.recording is None)
+    return any(ref is not None and ref.kind == "stdin" for ref in named)
+
+
+def _keep_standard_input(config: pytest.Config) -> None:
+    """Get at the real one, which pytest hides while it captures, or in a worker at what it was handed."""
+    if hasattr(config, "workerinput"):
+        handed = config.workerinput.get(STANDARD_INPUT_OF_WORKER, b"")
+        STANDARD_INPUT.take_from(io.BytesIO(handed))
+    elif sys.__stdin__ is not None:  # with none to begin with, its number may be another file's by now
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        assert capture is not None  # pytest loads it always
+        capture.suspend(in_=True)
+        STANDARD_INPUT.take_from(os.fdopen(os.dup(0), "rb"))
+        capture.resume()
 
 
 def asks_to_list(config: pytest.Config) -> bool:
@@ -333,6 +372,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand standard input on to a worker on this machine, over the pipe between the two."""
+    roster = node.config.stash.get(ROSTER, None)
+    if roster is None or not node.gateway.spec.popen or not reads_standard_input(roster):
+        return
+    with contextlib.suppress(SecretProblem):  # the worker's own check says that nothing came
+        node.workerinput[STANDARD_INPUT_OF_WORKER] = STANDARD_INPUT.read_within(STANDARD_INPUT_S)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take over the last words of a worker; only JSON crosses processes."""
     roster = node.config.stash.get(ROSTER, None)
@@ -502,10 +551,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """When every worker has reported: the metrics of all profiles in one file."""
+    """When every worker has reported: what is said of all profiles together."""
     roster = config.stash.get(ROSTER, None)
     if roster is not None and roster.last_words and not hasattr(config, "workerinput"):
         roster.write_metrics()
+        roster.write_overview()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -513,9 +563,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Gen
     """The last thing on the screen: verdict, cause, remedy, and where the report is."""
     yield
     roster = config.stash.get(ROSTER, None)
-    for name, words in (roster.last_words if roster else {}).items():
-        terminalreporter.section(f"smtp-preflight: {name}")
-        for line in words["summary"]:
+    if roster is None:
+        return
+    told = roster.told_in_full(MOST_IN_FULL)
+    for name, words in roster.last_words.items():
+        if name in told:
+            terminalreporter.section(f"smtp-preflight: {name}")
+        for line in words["summary"] if name in told else ():
             terminalreporter.line(line)
         for line in words["annotations"]:
+            terminalreporter.line(line)
+    if roster.overview is not None:
+        terminalreporter.section(f"smtp-preflight: {len(roster.last_words)} profiles")
+        for line in overview_lines([words["row"] for words in roster.last_words.values()], roster.overview):
             terminalreporter.line(line)

@@ -15,7 +15,8 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 from urllib.parse import quote, quote_plus
@@ -74,16 +75,32 @@ class Secret:
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def resolve(ref: SecretRef, *, limit_s: float = 10, binary: bool = False) -> Secret:
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How long reading may take, and what a command inherits."""
+
+    limit_s: float
+    environment: Mapping[str, str] | None
+
+
+def resolve(
+    ref: SecretRef,
+    *,
+    limit_s: float = 10,
+    binary: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Secret:
     """Read the secret a reference names; blocks, for ``limit_s`` seconds at most.
 
     binary: what is no text, a PKCS#12 file say, becomes its base64 instead of a problem.
+    environment: what a command inherits (see `inherited`); without it, all that we have.
     One trailing line end is taken off, as editors and commands add it; anything else is part of the value.
     Raises SecretProblem where nothing can be read, or nothing is in it.
     """
     if ref.kind not in _READERS:
         raise SecretProblem(f"{ref} can only be read while its lab runs")
-    found = _within(limit_s, lambda: _READERS[ref.kind](ref.place, limit_s))
+    terms = _Terms(limit_s, environment)
+    found = _within(limit_s, lambda: _READERS[ref.kind](ref.place, terms))
     value = _without_line_end(found if isinstance(found, str) else _text(found, ref, binary))
     if not value:
         raise SecretProblem(f"{_named(ref)} is empty")
@@ -127,14 +144,14 @@ def _within(limit_s: float, read: Callable[[], str | bytes]) -> str | bytes:
     return values[0]
 
 
-def _from_env(place: tuple[str, ...], _limit_s: float) -> str:
+def _from_env(place: tuple[str, ...], _terms: _Terms) -> str:
     value = os.environ.get(place[0])
     if value is None:
         raise SecretProblem(f"environment variable {place[0]} is not set")
     return value
 
 
-def _from_file(place: tuple[str, ...], _limit_s: float) -> bytes:
+def _from_file(place: tuple[str, ...], _terms: _Terms) -> bytes:
     try:
         with Path(place[0]).open("rb") as file:
             return _bounded(file, f"file {place[0]}")
@@ -144,18 +161,31 @@ def _from_file(place: tuple[str, ...], _limit_s: float) -> bytes:
         raise SecretProblem(f"file {place[0]} cannot be read: {problem.strerror}") from None
 
 
-def _from_command(place: tuple[str, ...], limit_s: float) -> bytes:
+def inherited(refs: Iterable[SecretRef]) -> dict[str, str]:
+    """The environment as a child process gets it: without the variables that hold these secrets.
+
+    They are meant for us. A child may print its environment, and whoever may look at the child can read it.
+    """
+    ours = {ref.place[0] for ref in refs if ref.kind == "env"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+def _from_command(place: tuple[str, ...], terms: _Terms) -> bytes:
     """Run the command with nothing to read; what it writes to its standard error is not looked at."""
     name = f"command {place[0]}"
     try:
         process = subprocess.Popen(  # noqa: S603 - words of the profile's author, run without a shell
-            place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            place,
+            env=terms.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
     except FileNotFoundError:
         raise SecretProblem(f"{name} does not exist") from None
     except OSError as problem:
         raise SecretProblem(f"{name} cannot be started: {problem.strerror}") from None
-    output = _output(process, f"the output of {name}", limit_s)
+    output = _output(process, f"the output of {name}", terms.limit_s)
     if process.returncode:
         raise SecretProblem(f"{name} ended with exit status {process.returncode}")
     return output
@@ -180,7 +210,7 @@ def _output(process: subprocess.Popen[bytes], name: str, limit_s: float) -> byte
             alarm.cancel()
 
 
-def _from_keyring(place: tuple[str, ...], _limit_s: float) -> str:
+def _from_keyring(place: tuple[str, ...], _terms: _Terms) -> str:
     try:
         import keyring
         from keyring.errors import KeyringError
@@ -196,7 +226,7 @@ def _from_keyring(place: tuple[str, ...], _limit_s: float) -> str:
     return value
 
 
-def _from_stdin(_place: tuple[str, ...], _limit_s: float) -> bytes:
+def _from_stdin(_place: tuple[str, ...], _terms: _Terms) -> bytes:
     return STANDARD_INPUT.read()
 
 
@@ -241,7 +271,7 @@ class StandardInput:
 STANDARD_INPUT = StandardInput()
 
 
-_READERS: Mapping[str, Callable[[tuple[str, ...], float], str | bytes]] = {
+_READERS: Mapping[str, Callable[[tuple[str, ...], _Terms], str | bytes]] = {
     "env": _from_env,
     "file": _from_file,
     "command": _from_command,

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from smtp_preflight import __version__
 from smtp_preflight.evidence import (
@@ -21,6 +22,8 @@ from smtp_preflight.evidence import (
 from smtp_preflight.knowledge import knowledge_date
 from smtp_preflight.ledger import CheckFrame, Ledger
 from smtp_preflight.model import (
+    Arrival,
+    Change,
     CheckResult,
     Outcome,
     Profile,
@@ -29,6 +32,7 @@ from smtp_preflight.model import (
     Seen,
     Setting,
     Severity,
+    SinceLastReady,
     Stage,
     Until,
     Verdict,
@@ -70,6 +74,10 @@ class Recording:
     complete: bool = True
     not_asked: frozenset[Stage] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)  # of the machine that asked
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    verdict: str = ""
+    codes: tuple[str, ...] = ()  # what was found then to act on
+    since_last_ready: SinceLastReady | None = None
 
 
 class ProfileRun:
@@ -83,8 +91,11 @@ class ProfileRun:
         warnings_fail: bool = False,
         retries: int = 0,
         recording: Recording | None = None,
+        signing_up: Profile | None = None,
     ) -> None:
+        """Nothing is asked yet; signing_up: who has the account at a lab, where the profile has mistakes."""
         self.profile = profile
+        self.signing_up = signing_up or profile
         self.until = until
         self.recording = recording
         self.called_for: dict[str, Stage] = {}
@@ -179,7 +190,7 @@ class ProfileRun:
             until=self.until,
             verdict=verdict,
             complete=complete,
-            proven=self._proven(ledger),
+            proven=self._proven(ledger, seen),
             not_asked=self._not_asked(),
             settings=settings_of(self.profile),
             findings=ledger.findings,
@@ -190,6 +201,8 @@ class ProfileRun:
             evidence=tuple(encode(seen)),
             replayed_from=recording.path if recording else None,
             recorded_knowledge=recording.knowledge if recording else None,
+            recorded_codes=recording.codes if recording else (),
+            since_last_ready=recording.since_last_ready if recording else None,
             environment=recording.environment if recording else environment(),
         )
 
@@ -206,7 +219,7 @@ class ProfileRun:
 
     def _complete(self, seen: Seen) -> bool:
         judged = {one.id for one in self._results if one.outcome is not Outcome.ERROR}
-        if (self.recording is not None and not self.recording.complete) or self._unanswered():
+        if self.recording is not None and not self.recording.complete:
             return False
         return self.whole and not seen.cut_short and set(self.called_for) <= judged
 
@@ -219,7 +232,7 @@ class ProfileRun:
         warned = any(one.severity is Severity.WARNING or one.waived for one in ledger.findings)
         return Verdict.READY_WITH_WARNINGS if warned else Verdict.READY
 
-    def _proven(self, ledger: Ledger) -> Stage | None:
+    def _proven(self, ledger: Ledger, seen: Seen) -> Stage | None:
         """The last stage on the message's way of which everything judged holds, without a gap before it.
 
         What does not apply is no gap, nor is a mere warning, red though ``--warnings-fail`` may show it.
@@ -232,27 +245,18 @@ class ProfileRun:
             outcomes = {one.outcome for one in here}
             if Outcome.ERROR in outcomes or any(one.blocked_by in red or one.id in shown for one in here):
                 break
+            if stage is Stage.DELIVERY and not any(one.found for one in seen.every(Arrival)):
+                break  # a mailbox that could not be looked into proves nothing
             if outcomes & {Outcome.PASSED, Outcome.WARNED, Outcome.FAILED}:
                 reached = stage
             elif not here and stage in self.called_for.values():
                 break
         return reached
 
-    def _unanswered(self) -> frozenset[Stage]:
-        """What the profile wants looked at once the message is accepted, and no check has judged."""
-        profile = self.profile
-        wanted = {
-            Stage.DELIVERY: profile.delivery is not None,
-            Stage.MAILBOX_ACCESS: profile.imap.check or profile.pop.check,
-        }
-        judged = {one.stage for one in self._results}
-        return frozenset(stage for stage, asked_for in wanted.items() if asked_for and stage not in judged)
-
     def _not_asked(self) -> tuple[Stage, ...]:
         """Stages of which a check was not judged, and the message itself where the profile sends none."""
         judged = {one.id for one in self._results}
         missing = {stage for check, stage in self.called_for.items() if check not in judged}
-        missing |= self._unanswered()
         if self.profile.send is None:
             missing.add(Stage.DATA)
         if self.recording is not None:
@@ -286,6 +290,10 @@ def read_recording(path: Path) -> Recording:
             complete=bool(report.get("complete", report.get("verdict") != Verdict.INCOMPLETE)),
             not_asked=frozenset(map(Stage, report.get("not_asked", ()))),
             environment={str(key): str(value) for key, value in report.get("environment", {}).items()},
+            settings=settings,
+            verdict=str(report.get("verdict", "")),
+            codes=tuple(_codes(report.get("findings", ()))),
+            since_last_ready=_since(report.get("since_last_ready")),
         )
     except OSError as problem:
         raise BadRecording(f"{path}: cannot be read: {problem.strerror}; wanted a report.json") from None
@@ -296,6 +304,22 @@ def read_recording(path: Path) -> Recording:
     except (KeyError, ValueError, TypeError, AttributeError) as problem:
         told = f"lacks {problem}" if isinstance(problem, KeyError) else short(problem)
         raise BadRecording(f"{path}: not a report.json of this suite: {told}") from None
+
+
+def _codes(findings: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """The causes that an old report names, notices left out."""
+    return dict.fromkeys(str(one["code"]) for one in findings if one["severity"] != Severity.NOTICE)
+
+
+def _since(told: Mapping[str, Any] | None) -> SinceLastReady | None:
+    """What an old report says has changed; a replay has no history of its own."""
+    if told is None:
+        return None
+    found = (
+        Change(Stage(one["stage"]) if one["stage"] else None, one["what"], one["before"], one["after"])
+        for one in told["changes"]
+    )
+    return SinceLastReady(dt.datetime.fromisoformat(told["started"]).astimezone(dt.UTC), tuple(found))
 
 
 def _duration(seen: Seen) -> float:

@@ -12,6 +12,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -41,7 +42,9 @@ DAY = dt.timedelta(days=1)
 START_S = 20  # for Postfix to listen on all its ports
 STOP_S = 10  # for its processes to go
 LIFE_S = 3600  # after which Postfix ends by itself, should nobody be left to end it
-TRIES = 5  # a free port may be taken before Postfix listens on it
+TRIES = 5  # a free port may be taken before a server listens on it
+FIRST_PORT, LAST_PORT = 20_000, 32_000
+PORT_WORKERS = 8
 
 PASSWORDS = ("PLAIN\tplaintext", "LOGIN\tplaintext")  # as Dovecot tells them: name, then what they are
 BEARER = ("XOAUTH2", "OAUTHBEARER")
@@ -76,14 +79,14 @@ PORTS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-MAIN_CF = """\
+MAIN_CF = f"""\
 compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-maillog_file = {folder}/mail.log
-maillog_file_prefixes = {folder}
+queue_directory = $folder/queue
+data_directory = $folder/data
+maillog_file = $folder/mail.log
+maillog_file_prefixes = $folder
 
-myhostname = {host}
+myhostname = {HOST}
 mydestination =
 local_recipient_maps =
 alias_maps =
@@ -95,15 +98,15 @@ smtpd_peername_lookup = no
 notify_classes =
 default_transport = discard:
 virtual_transport = discard:
-virtual_mailbox_domains = {domain}
-virtual_mailbox_maps = inline:{{{mailbox}=x, probe@{domain}=x}}
+virtual_mailbox_domains = {DOMAIN}
+virtual_mailbox_maps = inline:{{{MAILBOX}=x, probe@{DOMAIN}=x}}
 
 smtpd_tls_security_level = encrypt
 smtpd_tls_chain_files = $config_directory/good.pem
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = passwords
-smtpd_sender_login_maps = inline:{{{mailbox}={mailbox}}}
+smtpd_sender_login_maps = inline:{{{MAILBOX}={MAILBOX}}}
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtpd_sender_restrictions = reject_sender_login_mismatch
 """
@@ -118,6 +121,7 @@ cleanup   unix n - n -     0       cleanup
 qmgr      unix n - n 300   1       qmgr
 bounce    unix - - n -     0       bounce
 discard   unix - - n -     -       discard
+lmtp      unix - - n -     -       lmtp
 """
 
 ZONE = """\
@@ -234,11 +238,20 @@ def _serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 class Postfix:
-    """One running Postfix: its folder, and the port of each of ``PORTS`` by name."""
+    """One Postfix in a folder, with ``etc`` in it, that the user postfix may enter."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, main_cf: str, ports: Mapping[str, Mapping[str, str]], *, services: str = ""
+    ) -> None:
+        """Take ``main_cf``, where ``$folder`` is known, and the settings of each port by its name.
+
+        services: further lines of master.cf.
+        """
         self.folder = folder
         self.ports: Mapping[str, int] = {}
+        self._main_cf = main_cf
+        self._master_cf = MASTER_CF + services
+        self._settings = ports
         self._master: subprocess.Popen[bytes] | None = None
 
     @property
@@ -252,9 +265,8 @@ class Postfix:
         (self.folder / "queue").mkdir()
         (self.folder / "data").mkdir(mode=0o700)
         shutil.chown(self.folder / "data", "postfix")
-        main_cf = MAIN_CF.format(folder=self.folder, domain=DOMAIN, host=HOST, mailbox=MAILBOX)
-        (self.folder / "etc/main.cf").write_text(main_cf)
-        (self.folder / "etc/master.cf").write_text(MASTER_CF)
+        (self.folder / "etc/main.cf").write_text(f"folder = {self.folder}\n{self._main_cf}")
+        (self.folder / "etc/master.cf").write_text(self._master_cf)
         check = [_tool("command_directory", "postfix"), "-c", str(self.folder / "etc"), "check"]
         done = subprocess.run(check, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -262,8 +274,8 @@ class Postfix:
     def start(self) -> None:
         """Listen, on other ports if one of those chosen was taken meanwhile."""
         for _ in range(TRIES):
-            self.ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-            (self.folder / "etc/master.cf").write_text(MASTER_CF + self._services())
+            self.ports = dict(zip(self._settings, _free_ports(len(self._settings)), strict=True))
+            (self.folder / "etc/master.cf").write_text(self._master_cf + self._services())
             self._master = subprocess.Popen(
                 [_tool("daemon_directory", "master"), "-c", str(self.folder / "etc"), "-e", str(LIFE_S)],
                 start_new_session=True,
@@ -292,7 +304,7 @@ class Postfix:
             f"127.0.0.1:{self.ports[name]} inet n - n - - smtpd -o syslog_name=postfix/{name} "
             + " ".join(f"-o {key}={value}" for key, value in settings.items())
             + "\n"
-            for name, settings in PORTS.items()
+            for name, settings in self._settings.items()
         )
 
     def _has_started(self) -> bool:
@@ -313,9 +325,19 @@ def _tool(setting: str, name: str) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        bound = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(one.getsockname()[1]) for one in bound]
+    """Ports to be bound soon, of none that the system gives to whoever asks for any.
+
+    Each process of pytest-xdist chooses among its own; others may still come in between.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_WORKERS
+    mine = range(FIRST_PORT + worker, LAST_PORT, PORT_WORKERS)
+    free: list[int] = []
+    for port in random.sample(mine, len(mine)):
+        if len(free) == count:
+            break
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            free.append(port)
+    return free
 
 
 def _need_postfix() -> None:
@@ -330,6 +352,19 @@ def _need_postfix() -> None:
 
 
 # --- what the tests use ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def new_postfix() -> Callable[..., Postfix]:
+    """Make a Postfix, to be configured, started and stopped; skipped where there is none."""
+    _need_postfix()
+    return Postfix
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], list[int]]:
+    """Find ports for servers that cannot choose one themselves; try again where one was taken meanwhile."""
+    return _free_ports
 
 
 class MailSetup:
@@ -405,7 +440,7 @@ def mail_setup() -> Iterator[MailSetup]:
         folder.chmod(0o755)  # the user postfix has to get in, which pytest's own folders do not allow
         (folder / "etc").mkdir()
         _write_certificates(folder / "etc")
-        postfix = Postfix(folder)
+        postfix = Postfix(folder, MAIN_CF, PORTS)
         postfix.configure()
         names = _NameServer()
         tokens: set[str] = set()

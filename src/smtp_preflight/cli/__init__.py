@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from smtp_preflight import __version__
-from smtp_preflight.cli import explain, lab, login, suite, token
+from smtp_preflight.cli import diff, explain, init, lab, login, suite, token
 from smtp_preflight.cli.words import Parser
 
-COMMANDS = (suite, login, token, lab, explain)
+COMMANDS = (suite, init, login, token, lab, explain, diff)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -44,11 +44,12 @@ from smtp_preflight.oauth.loopback import is_loopback, listening
 from smtp_preflight.oauth.sign_in import NOT_COMPLETED, SignedIn, check_store, failed, foreign, redeem_code
 from smtp_preflight.probes.questions import Asking, discovers, place
 from smtp_preflight.reporting.inert import printable
-from smtp_preflight.secrets import Wallet
+from smtp_preflight.secrets import Wallet, inherited
 
 LIMIT_S = 600.0  # for somebody to sign in by browser; codes last no longer either
 TICK_S = 1.0
 MOST_PASTED = 64 * 1024
+MOST_PASTES = 3  # at a terminal
 TERMINAL_LINE = 4095  # characters of one line that a terminal passes on (MAX_CANON of Linux)
 TEMPLATE = "{"  # in the issuer that Entra publishes for several tenants
 
@@ -178,8 +179,8 @@ def open_browser(url: str, profile: Profile) -> None:
 @contextlib.contextmanager
 def _without_secrets(profile: Profile) -> Iterator[None]:
     """Take the variables that hold them, and have been read, out of what a child process inherits."""
-    named = {one.place[0] for one in profile.oauth.secrets().values() if one.kind == "env"}
-    taken = {name: os.environ.pop(name) for name in named & set(os.environ)}
+    kept = inherited(profile.oauth.secrets().values())
+    taken = {name: os.environ.pop(name) for name in set(os.environ) - set(kept)}
     try:
         yield
     finally:
@@ -199,17 +200,29 @@ def by_paste(desk: Desk) -> SignedIn:
 
 
 def pasted() -> Mapping[str, str]:
-    """The parameters of the address on standard input; raises CannotSignIn where it is none."""
+    """The parameters of the address on standard input; raises CannotSignIn where it is none.
+
+    Somebody at a terminal who pastes something else is asked again, for the sign-in is still good.
+    """
+    at_terminal = sys.stdin.isatty()
+    for left in reversed(range(MOST_PASTES if at_terminal else 1)):
+        text = _line_read()
+        if at_terminal and len(text) >= TERMINAL_LINE:
+            raise CannotSignIn("the address is longer than a terminal passes on; give it by `--paste < FILE`")
+        fields = fields_pasted(text)
+        if {"code", "error"} & set(fields):
+            return fields
+        if not text or not left:  # nothing more will come, or nothing better
+            break
+        tell("That holds neither a code nor an error. Paste the address that the browser ends at:")
+    raise CannotSignIn("what was pasted holds neither a code nor an error")
+
+
+def _line_read() -> str:
     try:
-        text = sys.stdin.readline(MOST_PASTED)
+        return sys.stdin.readline(MOST_PASTED)
     except (UnicodeDecodeError, OSError):
-        text = ""
-    if sys.stdin.isatty() and len(text) >= TERMINAL_LINE:
-        raise CannotSignIn("the address is longer than a terminal passes on; give it by `--paste < FILE`")
-    fields = fields_pasted(text)
-    if not {"code", "error"} & set(fields):
-        raise CannotSignIn("what was pasted holds neither a code nor an error")
-    return fields
+        return ""
 
 
 # --- on another device -------------------------------------------------------------------------------------
@@ -255,8 +268,8 @@ async def progress(words: str, limit_s: float) -> AsyncIterator[None]:
 
 
 async def _count_down(words: str, ends_s: float) -> None:
-    while (left_s := ends_s - time.monotonic()) > 0:
-        _overwrite(f"{words} … {left_s // 60:.0f}:{left_s % 60:02.0f} left, Ctrl-C ends it")
+    while (left_s := int(ends_s - time.monotonic())) > 0:
+        _overwrite(f"{words} … {left_s // 60}:{left_s % 60:02} left, Ctrl-C ends it")
         await asyncio.sleep(TICK_S)
 
 

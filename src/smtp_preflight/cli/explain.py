@@ -112,6 +112,7 @@ def case_of_profile(profile: Profile) -> dict[str, Any]:
             "server": str(Endpoint(profile.smtp.host, profile.smtp.port)),
             "tls_mode": profile.smtp.tls,
             "sasl_user": profile.mailbox,
+            "mail_from": profile.sender,
             "scope": " ".join(profile.oauth.scope),
             "token_endpoint": profile.oauth.token_endpoint,
             "client_id": profile.oauth.client_id,

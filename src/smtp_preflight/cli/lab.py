@@ -55,6 +55,13 @@ def add_to(commands: Commands) -> None:
         choices=BY_SIGN_IN,
         help="print a profile whose user has yet to sign in, by `smtp-preflight login`",
     )
+    command.add_argument(
+        "--rotation",
+        choices=("none", "strict"),
+        default="",
+        help="none: no refresh token is replaced; strict: a replaced one that comes again ends the sign-in; "
+        "without the option, as the provider does it",
+    )
 
 
 def faults(args: argparse.Namespace) -> int:
@@ -76,6 +83,7 @@ def faults(args: argparse.Namespace) -> int:
 def lab(args: argparse.Namespace) -> int:
     """Keep a lab running until Ctrl-C: the profile for it on stdout, all else on stderr."""
     from smtp_preflight.lab import Lab  # the servers are loaded where they are needed only
+    from smtp_preflight.lab.conditions import ROTATIONS
 
     if importlib.util.find_spec("trustme") is None:
         return refuse("lab: trustme is not installed: pip install 'smtp-preflight[lab]'")
@@ -83,7 +91,7 @@ def lab(args: argparse.Namespace) -> int:
     if args.grant and not signed_up.oauth.client_id:
         return refuse(f"lab: no user signs in with the lab's profile of {args.provider}, a service account's")
     try:
-        running = Lab.start(args.provider, *args.fault)
+        running = Lab.start(args.provider, *args.fault, under=ROTATIONS[args.rotation])
     except ValueError as problem:
         return refuse(f"lab: {problem}")
     # Ended by a service manager as by Ctrl-C, so that the lab's folder goes with it.

@@ -87,7 +87,7 @@ def login(args: argparse.Namespace) -> int:
     except NotReady as reason:
         return explain(reason.finding, reason.seen)
     except KeyboardInterrupt:
-        tell("smtp-preflight login: interrupted; nothing was stored")
+        tell("smtp-preflight login: interrupted before the sign-in was complete")
         return INTERRUPTED
 
 
@@ -120,8 +120,12 @@ def _signed_in(profile: Profile, way: Way, name: str) -> int:
     if not found.grant.refresh_token_kept:
         tell(f"smtp-preflight login: signed in, but not stored: {printable(found.grant.keep_problem)}")
         return REFUSED
-    seen = asyncio.run(_with_token_info(desk, seen))
-    return _told(seen, who_signed_in(seen, found.user), name)
+    try:
+        seen = asyncio.run(_with_token_info(desk, seen))
+        return _told(seen, who_signed_in(seen, found.user), name)
+    except KeyboardInterrupt:
+        tell("smtp-preflight login: interrupted; the sign-in is stored")
+        return INTERRUPTED
 
 
 def _with(seen: Seen, grant: Grant) -> Seen:

@@ -34,14 +34,16 @@ def command_line(*words: str) -> str:
 
 def explain(finding: Finding, seen: Seen) -> int:
     """Say why it failed, in the words of `smtp-preflight explain`; returns the exit status for that."""
-    quote, provider = finding.causes[0].facts.get("seen", ""), seen.profile.provider.name
-    for line in cause_lines(finding.causes, quote, _marks(seen), provider):
+    first = finding.causes[0]
+    # Where nothing was asked, the code itself is all that was seen; it is said below.
+    quote = "\n".join(line for line in first.facts.get("seen", "").splitlines() if line != first.code)
+    for line in cause_lines(finding.causes, quote, _marks(seen, quote), seen.profile.provider.name):
         say(line)
     return REFUSED
 
 
-def _marks(seen: Seen) -> Mapping[str, str]:
-    """What a provider's support asks for."""
+def _marks(seen: Seen, quote: str) -> Mapping[str, str]:
+    """What a provider's support asks for, as far as the quoted answer does not show it."""
     grant = seen.get(Grant)
     if grant is None or grant.error is None:
         return {}
@@ -50,7 +52,7 @@ def _marks(seen: Seen) -> Mapping[str, str]:
         "Correlation ID": grant.error.correlation_id,
         "Timestamp": grant.error.timestamp,
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in told.items() if value and value not in quote}
 
 
 def say_rows(rows: Iterable[tuple[str, str]]) -> None:

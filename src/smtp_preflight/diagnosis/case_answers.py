@@ -18,6 +18,7 @@ from smtp_preflight.model import Ehlo, Profile, SmtpReply, Stage
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # a case is of no day
 _CODE = re.compile(r"\s*([2-5]\d\d)(?:\.0)?(?![\d.])")
 _AADSTS = re.compile(r"AADSTS(\d{1,10})\b", re.IGNORECASE | re.ASCII)
+_ERROR_ON_PAGE = re.compile(r"\berror (4\d\d): ([a-z]+(?:_[a-z]+)+)\b", re.IGNORECASE)
 
 # --- the mail server ---------------------------------------------------------------------------------------
 
@@ -98,6 +99,8 @@ def answer_signs(observed: Mapping[str, Any], said: Said, profile: Profile) -> d
     found = {"http_status": status} if status else {}
     if "page_text" in body:
         found["text"] = words(body["page_text"])
+        if named := _ERROR_ON_PAGE.search(found["text"]):
+            found |= {"http_status": named[1], "error": named[2].lower()}
     elif body:
         found |= {"is_json": "yes"} | _refusal(body)
     elif shown := words(value):

@@ -27,7 +27,7 @@ _MARKS = (  # of each provider's servers, in all that a case says, in lower case
         "google",
         r"gsmtp|(mail|support)\.google\.com|gmail\.com|\.googleapis\.com|token has been expired or revoked",
     ),
-    ("yahoo", r"login\.yahoo\.com|mail\.yahoo\.com|#(mbr|auth)\d+"),
+    ("yahoo", r"login\.yahoo\.com|mail\.yahoo\.com|yahooinc\.com|#(mbr|auth)\d+"),
     (
         "outlook_personal",
         r"smtp-mail\.outlook\.com|@(hotmail|outlook|live|msn)\.com\b|/consumers/|\bconsumers$",

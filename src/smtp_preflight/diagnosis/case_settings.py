@@ -25,6 +25,8 @@ PASSWORD = ("password_kind", "password_source", "imap_password_equals_smtp_passw
 SIGN_IN = ("token_endpoint", "token_url", "endpoint", "url", "authority", "authorize_endpoint", "auth_url")
 TENANT = ("tenant_setting", "authorize_endpoint_tenant", "authority", "tenant_id")
 CLIENT_TLS = ("client_tls", "tls_versions_of_client")
+SUBJECT = ("sub", "subject", "subject_claim")
+SERVICE_ACCOUNTS = ".gserviceaccount.com"
 ADDED = ("minutes_since_Add-MailboxPermission", "minutes_since_change")
 
 GOOGLE_TESTING_DAYS = 9  # a consent screen in Testing: seven days (support.google.com/cloud/answer/15549945)
@@ -41,6 +43,8 @@ def profile_of(case: Case) -> Profile:
     """The profile under which a run would have met this, as far as it is told; the preset's where not."""
     said, preset = case.said, case.preset
     host, port = said.endpoint(*HOST)
+    if not host and case.stage is Stage.PROFILE:
+        host = said.text(*HOST)  # as it was written, which may be what is wrong with it
     first = preset.endpoints[0] if preset.endpoints else Endpoint("", 0)
     grant = GrantType(case.grant) if case.grant in set(GrantType) else GrantType.AUTHORIZATION_CODE
     return Profile(
@@ -99,7 +103,7 @@ def common_signs(case: Case, profile: Profile, text: str, presets: Mapping[str, 
     if not host and case.stage not in HTTP_STAGES and case.hearsay:
         host, port = target_of(text)
     number = port or f"{said.number(*PORT) or 0:.0f}"
-    kind = lint.kind_of_host(case.preset, host)
+    kind = lint.kind_of_host(case.preset, host or _greeted_by(case))
     found = {
         "provider": case.provider,
         "grant": case.grant,
@@ -113,6 +117,13 @@ def common_signs(case: Case, profile: Profile, text: str, presets: Mapping[str, 
         "imap": "works" if read_elsewhere(said) else "",
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _greeted_by(case: Case) -> str:
+    """The name by which a server answers EHLO, which stands first (RFC 5321 section 4.1.1.1)."""
+    lines = case.observed.get("ehlo_lines")
+    first = words(lines[0]) if isinstance(lines, list) and lines else ""
+    return re.sub(r"^250[ -]", "", first).partition(" ")[0].lower()
 
 
 def mechanism_of(said: Said) -> str:
@@ -153,6 +164,8 @@ def lint_signs(case: Case, profile: Profile) -> dict[str, str]:
         (bool(_tls_mode(said)), lint.problem_with_tls_mode),
         (said.has(*SIGN_IN), lint.problem_with_cloud),
         (said.has("redirect_uri"), lint.problem_with_redirect),
+        (said.has("client_id"), lint.problem_with_client_id),
+        (bool(profile.mailbox), lint.problem_with_mailbox),
     )
     problems = (problem_with(profile) for is_told, problem_with in told if is_told)
     found = next((one for one in problems if one), None)
@@ -185,8 +198,18 @@ def looked_up(said: Said) -> dict[str, str]:
         "refresh_token_idle": "too_long" if age_days is not None and age_days >= IDLE_DAYS else "",
         "client_tls": "old" if _OLD_TLS.search(said.everything(*CLIENT_TLS)) else "",
         "starttls_sent": _yes_or_no(said.flag("starttls_sent"), "yes", "no"),
+        "auth_sent": "no" if said.flag("auth_command_sent") is False else "",
+        "subject": _subject(said),
     }  # fmt: skip
     return {key: value for key, value in found.items() if value}
+
+
+def _subject(said: Said) -> str:
+    """For whom a service account asks: nobody (none), or for itself (own), which has no mailbox."""
+    if not said.has(*SUBJECT):
+        return ""
+    named = said.address(*SUBJECT)
+    return "own" if named.endswith(SERVICE_ACCOUNTS) else "" if named else "none"
 
 
 def _yes_or_no(flag: bool | None, yes: str, no: str) -> str:
@@ -202,7 +225,7 @@ def facts_of(case: Case, profile: Profile) -> dict[str, str]:
         "port": str(smtp.port or ""),
         "tls_mode": smtp.tls if smtp.host else "",
         "mailbox": profile.mailbox,
-        "sender": case.said.address("mail_from", "header_from") or profile.mailbox,
+        "sender": case.said.address("mail_from", "header_from"),
         "tenant": profile.oauth.tenant,
         "client_id": profile.oauth.client_id,
         "scope": " ".join(profile.oauth.scope),

@@ -138,13 +138,23 @@ def signs_of_token(said: Said, profile: Profile) -> dict[str, str]:
     ``token_fault`` is none only where audience and permission are both told and right; where too little is
     told it is unknown.
     """
-    found = _told_claims(said, profile) or _asked_for(said, profile)
+    found = _told_claims(said, profile)
+    if "permission" not in found:
+        found = _asked_beside(found, said, profile)
     found |= _user(said.address(*USER), said) | _age(said)
     if said.flag("token_file_read_with_newline") or _malformed(said.facts.get("xoauth2_decoded")):
         found["sasl_string"] = "malformed"
     found |= _in_words(said.text("token").lower())
     known = found.get("permission") in ("present", "rbac") or found.get("token_fault") == "none"
     return {**found, "token_fault": fault_of(found, "none" if known else "unknown")}
+
+
+def _asked_beside(claims: Mapping[str, str], said: Said, profile: Profile) -> dict[str, str]:
+    """What the scope says where no claim tells of a permission, unless it is about another resource."""
+    asked = _asked_for(said, profile)
+    if claims and asked.get("scope_resource", "expected") != "expected":
+        return dict(claims)
+    return {**asked, **claims}
 
 
 def _told_claims(said: Said, profile: Profile) -> dict[str, str]:

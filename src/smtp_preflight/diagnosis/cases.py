@@ -19,7 +19,8 @@ right form. What a case adds to the words of a run:
 ``step``              ehlo: at stage greeting, where the reply or the case is about the name in EHLO
 ``client_tls``        old: the program speaks nothing newer than TLS 1.1
 ``testing_age``       yes: a grant as old as Google lets one be in testing; ``refresh_token_idle`` too_long
-``starttls_sent``     yes, no
+``starttls_sent``     yes, no; ``auth_sent`` no: the program sent no AUTH
+``subject``           none, own: whom a service account asks for, where it is no mailbox
 ====================  ===============================================================================
 """
 

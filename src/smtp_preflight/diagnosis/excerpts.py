@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from smtp_preflight.diagnosis.numbers import listed_numbers
-from smtp_preflight.diagnosis.wordings import joined
+from smtp_preflight.diagnosis.wordings import code_by_words, joined
 from smtp_preflight.model import Stage
 
 MOST_CHARS = 200_000
@@ -44,11 +44,17 @@ _AFTER_WORD = re.compile(
     rf"\W{{1,5}}({_CODES})[ -](\D.*|[245]\.\d{{1,3}}\.\d{{1,3}} .*)",
     re.IGNORECASE,
 )
+_STATUS = re.compile(
+    r"(?:^|(?:response|reply|said|returned|error|status|fehler|r[ée]ponse)(?: was)?)\W{0,5}"
+    r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})[ \-:;,]{1,3}([A-Za-z(].*)",
+    re.IGNORECASE,
+)
 _COMMAND = re.compile(
     r"(?:^|[\s>:'\"<~])(EHLO|HELO|STARTTLS|AUTH|MAIL FROM|RCPT TO|DATA|BDAT)(?=$|[\s:'\"\\])", re.IGNORECASE
 )
 _MECHANISM = re.compile(
-    r"\bAUTH[ =]+(?:mechanism[ =]+)?(XOAUTH2|OAUTHBEARER|LOGIN|PLAIN|CRAM-MD5|NTLM)\b", re.IGNORECASE
+    r"\bAUTH(?:enticator)?[ =]+(?:mechanism[ =]+)?[\"']?(XOAUTH2|OAUTHBEARER|LOGIN|PLAIN|CRAM-MD5|NTLM)\b",
+    re.IGNORECASE,
 )
 _LOGIN_PROMPTS = ("VXNlcm5hbWU6", "UGFzc3dvcmQ6", "VXNlciBOYW1lAA==", "UGFzc3dvcmQA")
 _AADSTS = re.compile(r"AADSTS(\d{1,10})\b", re.IGNORECASE | re.ASCII)
@@ -131,7 +137,7 @@ def excerpt_of(text: str) -> Excerpt:
     if found:
         return min(found, key=lambda one: one.at)
     told = {"exception": " ".join(text[:MOST_CHARS].split())}
-    return _accepted(lines) or Excerpt(told, 0, tuple(lines))
+    return _accepted(lines) or next(_statuses(lines), None) or Excerpt(told, 0, tuple(lines))
 
 
 def _plain(text: str) -> str:
@@ -156,7 +162,7 @@ def _refusals(lines: list[str]) -> Iterator[Excerpt]:
     if challenge is None and first is None:
         return
     until = first.at if first else challenge.at if challenge else 0
-    context = _mechanism(lines[: until + 1])
+    context = _mechanism(lines[: until + 1]) or _mechanism(_command_of(lines[until + 1 :]))
     stage = _stage(lines, until) if first else Stage.AUTH
     observed: dict[str, Any] = {"challenge_json": challenge.observed, "smtp_code": "334"} if challenge else {}
     if first:
@@ -181,6 +187,15 @@ def _replies(lines: list[str]) -> Iterator[_Reply]:
         at += len(reply.quote)
 
 
+def _statuses(lines: list[str]) -> Iterator[Excerpt]:
+    """A refusal of which a program shows the enhanced code and the words only, as .NET and bounces do."""
+    for at, line in enumerate(lines):
+        if told := _STATUS.search(line):
+            reply = _wrapped(lines, at, code_by_words(told[1], told[2]), f"{told[1]} {told[2]}")
+            observed = {"smtp_code": reply.code, "text": reply.text}
+            yield Excerpt(observed, at, reply.quote, _stage(lines, at))
+
+
 def _reply_at(lines: list[str], at: int) -> _Reply | None:
     line = lines[at]
     if whole := _AT_START.match(line):
@@ -189,23 +204,35 @@ def _reply_at(lines: list[str], at: int) -> _Reply | None:
         return _Reply(told[1], (told[3].replace("\\r", " ").replace("\\n", " "),), at, (line,))
     told = _ENHANCED.search(line)
     if told and told[1][0] == told[3]:  # the classes of both codes agree (RFC 2034 section 4)
-        return _wrapped(lines, at, told[1], f"{told[2]}{told[4]}")
+        more = _more_lines(lines, at, told[1]) if told[0][len(told[1])] == "-" else []
+        if not more:
+            return _wrapped(lines, at, told[1], f"{told[2]}{told[4]}")
+        texts = (f"{told[2]}{told[4]}", *(one[3] or "" for one in more))
+        return _Reply(told[1], texts, at, tuple(lines[at : at + len(texts)]))
     after = _AFTER_WORD.search(line)
     return _Reply(after[1], (after[2],), at, (line,)) if after else None
 
 
 def _of_several_lines(lines: list[str], at: int, first: re.Match[str]) -> _Reply:
     """RFC 5321 section 4.2.1: a hyphen behind the code says that more follows."""
-    texts, found, end = [first[3] or ""], first, at
-    while found[2] == "-" and end + 1 < len(lines) and len(texts) < MOST_REPLY_LINES:
-        following = _AT_START.match(lines[end + 1])
-        if following is None or following[1] != first[1]:
+    more = _more_lines(lines, at, first[1]) if first[2] == "-" else []
+    if not more:
+        return _wrapped(lines, at, first[1], first[3] or "")
+    texts = tuple(one[3] or "" for one in (first, *more))
+    return _Reply(first[1], texts, at, tuple(lines[at : at + len(texts)]))
+
+
+def _more_lines(lines: list[str], at: int, code: str) -> list[re.Match[str]]:
+    """The lines after the first of a reply, to the one without a hyphen behind the code."""
+    more: list[re.Match[str]] = []
+    for line in lines[at + 1 : at + MOST_REPLY_LINES]:
+        following = _AT_START.match(line)
+        if following is None or following[1] != code:
             break
-        found, end = following, end + 1
-        texts.append(found[3] or "")
-    if end == at:
-        return _wrapped(lines, at, first[1], texts[0])
-    return _Reply(first[1], tuple(texts), at, tuple(lines[at : end + 1]))
+        more.append(following)
+        if following[2] != "-":
+            break
+    return more
 
 
 def _wrapped(lines: list[str], at: int, code: str, text: str) -> _Reply:
@@ -238,6 +265,11 @@ def _stage(lines: list[str], at: int) -> Stage | None:
         if found := _COMMAND.search(line):
             return _STAGE_OF_COMMAND[found[1].upper()]
     return None
+
+
+def _command_of(following: list[str]) -> list[str]:
+    """The command that was refused, where a program tells of it after the refusal (nodemailer)."""
+    return [line for line in following[:MOST_REPLY_LINES] if re.match(r"\W*command\W", line)]
 
 
 def _mechanism(lines: list[str]) -> dict[str, str]:

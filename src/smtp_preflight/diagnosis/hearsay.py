@@ -25,12 +25,13 @@ _NAMES = (
     (DnsStatus.NODATA, r"EAI_NODATA|no address associated with hostname|\bENODATA\b"),
     (
         DnsStatus.NXDOMAIN,
-        r"ENOTFOUND|name or service not known|nodename nor servname|no such host|NXDOMAIN|UnknownHost",
+        r"ENOTFOUND|name or service not known|nodename nor servname|no such host|NXDOMAIN|UnknownHost"
+        r"|could not resolve|unable to resolve|getaddrinfo failed|\b11001\b",
     ),
 )
 _CONNECTIONS = (
-    (TcpOutcome.REFUSED, r"ECONNREFUSED|connection (was )?refused|actively refused"),
-    (TcpOutcome.TIMEOUT, r"ETIMEDOUT|timed? ?out|did not properly respond after a period of time"),
+    (TcpOutcome.REFUSED, r"ECONNREFUSED|connection (was )?refused|actively refused|\b10061\b"),
+    (TcpOutcome.TIMEOUT, r"ETIMEDOUT|timed? ?out|did not properly respond after a period of time|\b10060\b"),
     (TcpOutcome.NO_ROUTE, r"ENETUNREACH|EHOSTUNREACH|network is unreachable|no route to host"),
     (TcpOutcome.PROHIBITED, r"administratively prohibited|operation not permitted"),
     (TcpOutcome.RESET, r"ECONNRESET|connection (was )?(reset|aborted)"),
@@ -39,15 +40,21 @@ _TLS = (
     (
         TlsFailure.NOT_TLS,
         r"wrong version number|packet length too long|record layer failure|not an (SSL/TLS|SSL) record"
-        r"|first record does not look like a TLS handshake|unknown protocol|plaintext connection",
+        r"|first record does not look like a TLS handshake|unknown protocol|plaintext connection"
+        r"|unrecogni[sz]ed SSL message|(frame|record) .{0,30}corrupt|corrupted (frame|record)",
     ),
     (
         TlsFailure.VERIFY,
         r"certificate.{0,4}verif|certificate problem|CERT_|x509:|PKIX|RemoteCertificate|self[- ]signed"
-        r"|verify locations|unable to (get|verify)|hostname mismatch|ALTNAME_INVALID"
+        r"|verify locations|setting certificate|remote certificate|trust anchor|PeerUnverified"
+        r"|unable to (get|verify)|hostname mismatch|ALTNAME_INVALID"
         r"|certificate (has expired|is not)",
     ),
-    (TlsFailure.VERSION, r"unsupported protocol|protocol version|no protocols available|common algorithm"),
+    (
+        TlsFailure.VERSION,
+        r"unsupported[ _]protocol|protocol[ _]version|no[ _](appropriate[ _]protocol|protocols[ _]available)"
+        r"|common algorithm",
+    ),
     (TlsFailure.ALERT, r"handshake failure|tls(v1)? alert|sslv3 alert"),
     (TlsFailure.CLOSED, r"unexpected EOF|EOF occurred in violation of protocol|before secure TLS"),
 )
@@ -59,6 +66,7 @@ _ENDS = (
     ),
     (Failure.TIMEOUT, r"ETIMEDOUT|timed? ?out"),
 )
+UNNAMED = "1"  # X509_V_ERR_UNSPECIFIED: the certificate was refused, and nobody says why
 # OpenSSL's numbers for what a verification found (X509_STORE_CTX_get_error), by the words for it.
 _VERIFY_CODES = (
     ("10", r"certificate has expired|CERT_HAS_EXPIRED|certificate (is )?expired"),
@@ -76,7 +84,8 @@ _VERIFY_CODES = (
     ("21", r"unable to verify the first certificate|UNABLE_TO_VERIFY_LEAF_SIGNATURE"),
 )
 _PROXY = re.compile(
-    r"proxyerror|cannot connect to proxy|tunnel connection failed|proxy authentication", re.IGNORECASE
+    r"proxyerror|connect to proxy|from proxy|proxy CONNECT|tunnel (connection )?failed|proxy authentication",
+    re.IGNORECASE,
 )
 _UNRESOLVED = re.compile(r"failed to resolve|NameResolutionError|could not resolve", re.IGNORECASE)
 _HTTP_STATUS = re.compile(
@@ -103,7 +112,8 @@ def signs_of_words(text: str, stage: Stage) -> dict[str, str]:
     if name := _first(_NAMES, text):
         return found | {"host_dns": name, "bogus": "no", "system": "none"}
     if tls := _first(_TLS, text):
-        return found | {"tls_failure": tls} | _verify_code(text)
+        unnamed = {"verify_code": UNNAMED} if tls == TlsFailure.VERIFY else {}
+        return found | {"tls_failure": tls} | unnamed | _verify_code(text)
     if stage in CONNECTING and (outcome := _first(_CONNECTIONS, text)):
         return found | {"tcp": outcome, "some_connect": "no"}
     if stage in DIALOGUE and (failure := _first(_ENDS, text)):

@@ -21,9 +21,10 @@ from smtp_preflight.model import (
     Stage,
 )
 
-# What of a token no server of the provider takes, and refusals that name nothing of one service alone.
+# What of a token no server of the provider takes, and refusals that name nothing of one service alone. A lack
+# of permission is such a fault, too, but at the providers that have permissions of their own for reading.
 FAULTS_ANYWHERE = frozenset({"token_use", "aud", "expired", "tid", "user"})
-REFUSED_ANYWHERE = frozenset({"token_rejected_by_server", "unexplained"})
+REFUSED_ANYWHERE = frozenset({"token_rejected_by_server", "clock_skew", "unexplained"})
 
 
 def why_mailbox_not_opened(seen: Seen, place: str) -> Finding:
@@ -49,7 +50,9 @@ def fault_of_token(seen: Seen, login: MailboxLogin) -> Finding | None:
         return None
     if scope := _asked_in_vain(seen, grant, login.protocol):
         return why_scope_not_granted(seen, scope)
-    if claim_signs(seen, grant.token)["token_fault"] in FAULTS_ANYWHERE:
+    fault = claim_signs(seen, grant.token)["token_fault"]
+    one_permission_for_all = fault == "permission" and not seen.profile.provider.permissions
+    if fault in FAULTS_ANYWHERE or one_permission_for_all:
         return why_not_authenticated(seen)
     if auth is None or reading_permission(seen, login.protocol) == "missing":
         return None

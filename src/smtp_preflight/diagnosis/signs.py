@@ -33,7 +33,8 @@ claims                ``aud`` (expected, graph, other), ``permission`` (present,
                       the first of these that is wrong)
 auth                  those of claims, ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``mechanism``,
                       ``challenge_status``, ``challenge_scope``, ``sasl_string`` (malformed), ``imap`` (works,
-                      refused, closed: what the mailbox says to the same token), ``signature`` (invalid)
+                      refused, closed: what the mailbox says to the same token), ``signature`` (invalid),
+                      ``clock`` (off: not the identity provider's)
 mail_from … data      ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``body_sent``
 delivery              ``delivery`` (unavailable, missing, bounced, junk), ``dmarc``, ``spf_result``,
                       ``dkim_result`` (fail), ``from`` (rewritten); of a bounce the words in it
@@ -47,6 +48,7 @@ from __future__ import annotations
 import ipaddress
 
 from smtp_preflight.diagnosis.claim_signs import claim_signs, permissions_of
+from smtp_preflight.diagnosis.clock import clock_sign
 from smtp_preflight.diagnosis.comparisons import (
     https_sign,
     imap_sign,
@@ -72,6 +74,7 @@ from smtp_preflight.model import (
     HttpExchange,
     Keys,
     MailFrom,
+    OAuth,
     OAuthError,
     Profile,
     Published,
@@ -423,8 +426,22 @@ def _token(signs: Signs, seen: Seen) -> Signs:
             f"{grant.error.description}".strip(),
             "trace_id": grant.error.trace_id,
             "correlation_id": grant.error.correlation_id,
+            **_other_client_auth(seen.profile.oauth, grant.error),
         }
     return signs.having(Stage.TOKEN, added, facts)
+
+
+def _other_client_auth(oauth: OAuth, error: OAuthError) -> dict[str, str]:
+    """How a secret was sent and how it was not, where a refusal may be about that (RFC 6749 section 2.3.1).
+
+    Whoever names a number or speaks of the secret has read it.
+    """
+    sent = oauth.client_secret and not (oauth.certificate or oauth.federated)
+    was_read = error.codes or "secret" in error.description.lower()
+    if error.error != "invalid_client" or not sent or was_read:
+        return {}
+    other = {"post": "basic", "basic": "post"}[oauth.client_auth]
+    return {"found_client_auth": oauth.client_auth, "found_other_client_auth": other}
 
 
 def _error_signs(error: OAuthError) -> dict[str, str]:
@@ -482,7 +499,7 @@ def _auth(signs: Signs, seen: Seen) -> Signs:
     auth = seen.get(AuthExchange)
     if auth is None:
         return signs
-    added = reply_signs(auth) | {"mechanism": auth.mechanism} | imap_sign(seen)
+    added = reply_signs(auth) | {"mechanism": auth.mechanism} | imap_sign(seen) | clock_sign(seen)
     if auth.failure is Failure.NOT_SENT and "token" in auth.detail:
         added["sasl_string"] = "malformed"
     added |= {f"challenge_{key}": auth.challenge[key] for key in ("status", "scope") if key in auth.challenge}

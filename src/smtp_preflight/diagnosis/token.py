@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from smtp_preflight.diagnosis.claim_signs import for_this_resource
 from smtp_preflight.diagnosis.claims import why_claim_differs
+from smtp_preflight.diagnosis.clock import clock_offset_s
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import signs_of
 from smtp_preflight.model import Finding, Grant, Profile, Seen, Stage
-
-CLOCK_TOLERANCE_S = 300  # what token issuers and mail servers forgive
 
 
 def why_not_granted(seen: Seen) -> Finding:
@@ -50,19 +49,6 @@ def why_not_renewed(seen: Seen) -> Finding:
         signs={"refresh_token_issued": "no"},
         facts={"seen": f"no refresh_token in the answer; scope asked for: {scope}"},
     )
-
-
-def clock_offset_s(grant: Grant) -> float | None:
-    """How far this machine's clock is ahead of the token endpoint's, in seconds (Date header)."""
-    if grant.http is None or grant.http.date is None:
-        return None
-    return (grant.observed_at - grant.http.date).total_seconds()
-
-
-def clock_is_right(grant: Grant) -> bool:
-    """This clock is near enough to the token endpoint's, or that did not tell the time."""
-    offset = clock_offset_s(grant)
-    return offset is None or abs(offset) <= CLOCK_TOLERANCE_S
 
 
 def scopes_to_be_granted(profile: Profile) -> tuple[str, ...]:

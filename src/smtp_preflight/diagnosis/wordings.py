@@ -85,6 +85,11 @@ _SAID_WITH = (
     ("55[0-9]", r"message size exceeds|exceeded size", "5.3.4"),
 )
 
+# Those that a pattern of codes above may mean, the most usual first.
+_USUAL_CODES = (
+    *("550", "554", "552", "451", "450", "421", "454", "432", "430", "452"),
+    *("500", "501", "503", "504", "530", "534", "535", "555"),
+)
 
 STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 
@@ -104,3 +109,12 @@ def enhanced_by_words(code: str, text: str) -> str:
         if re.fullmatch(codes, code) and re.search(words, said):
             return enhanced
     return ""
+
+
+def code_by_words(enhanced: str, text: str) -> str:
+    """The reply code that an enhanced code and its words come with; its class's where they say none."""
+    said = text.lower()
+    for codes, words, known in _SAID_WITH:
+        if known == enhanced and re.search(words, said):
+            return next(one for one in _USUAL_CODES if re.fullmatch(codes, one))
+    return {"4": "451"}.get(enhanced[0], "550")

@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any
 
 from smtp_preflight.knowledge import powershell
-from smtp_preflight.model import Severity, Stage
+from smtp_preflight.model import Severity, Stage, short
 
 WHO = (
     "profile_author",
@@ -96,12 +96,22 @@ class Entry:
 def _lacking(step: str, facts: Mapping[str, str]) -> bool:
     """Whether a step names what a preset is known not to have, or what nobody has found out."""
     none = {name for name in _named(step) if not facts.get(name)}
-    return any(name.startswith("found_") or (name.startswith("preset_") and name in facts) for name in none)
+    return _is_about_a_second_address(step, facts) or any(
+        name.startswith("found_") or (name.startswith("preset_") and name in facts) for name in none
+    )
+
+
+def _is_about_a_second_address(text: str, facts: Mapping[str, str]) -> bool:
+    """Whether a text sets mailbox and sender apart, and both are known to be the same address."""
+    mailbox, sender = facts.get("mailbox", ""), facts.get("sender", "")
+    return {"mailbox", "sender"} <= set(_named(text)) and mailbox != "" and mailbox.lower() == sender.lower()
 
 
 def _unseen(sentence: str, facts: Mapping[str, str]) -> bool:
     """Whether a sentence tells of something that only a run can have seen, and that is not known."""
-    return any(not facts.get(name) for name in _named(sentence) if name not in SETTINGS)
+    return _is_about_a_second_address(sentence, facts) or any(
+        not facts.get(name) for name in _named(sentence) if name not in SETTINGS
+    )
 
 
 def _named(text: str) -> Iterator[str]:
@@ -112,6 +122,9 @@ def _named(text: str) -> Iterator[str]:
 _SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z`{\"])")
 
 
+MOST_OF_A_FACT = 500  # characters; what a server says may be a megabyte, and a sentence is to be read
+
+
 class _Filler(string.Formatter):
     """Fills `{name}`; what is not known shows its own name, so that a remedy is never half a sentence."""
 
@@ -119,7 +132,10 @@ class _Filler(string.Formatter):
         self._facts = facts
 
     def get_value(self, key: int | str, args: object, kwargs: object) -> str:
-        return self._facts.get(str(key)) or f"<{str(key).replace('_', ' ')}>"
+        fact = self._facts.get(str(key), "")
+        if len(fact) > MOST_OF_A_FACT:
+            return short(fact, MOST_OF_A_FACT)
+        return fact or f"<{str(key).replace('_', ' ')}>"
 
 
 @cache

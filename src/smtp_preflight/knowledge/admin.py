@@ -6,6 +6,7 @@ how to take it back.
 
 from __future__ import annotations
 
+import re
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from smtp_preflight.knowledge import powershell
 
 WIDTH = 100
 CHANGE = "# The change"  # the line before the commands that change something
+_TRUSTEE = re.compile(r"-Identity '\{(\w+)\}' -Trustee '\{(\w+)\}'")
 _PARTS = {"look": "# How it is now", "change": CHANGE, "verify": "# To verify", "undo": "# To take it back"}
 
 
@@ -29,11 +31,18 @@ def admin_block(code: str, provider: str, values: Mapping[str, str]) -> tuple[st
     """
     known = _table()
     cause, connect = known["causes"].get(code), known["modules"]
-    if cause is None or provider not in connect["exchange"]:
+    if cause is None or provider not in connect["exchange"] or _gives_nothing(cause, values):
         return ()
     module = cause.get("module", "exchange")
     commands = (powershell.filled(line, values) for line in _parts(cause))
     return (*_head(code, cause, values), "", connect[module][provider], *commands)
+
+
+def _gives_nothing(cause: Mapping[str, Any], values: Mapping[str, str]) -> bool:
+    """Whether the change would give an account a right on itself, which it has."""
+    pairs = (found.groups() for line in cause["change"] for found in _TRUSTEE.finditer(line))
+    whom = ([powershell.quotable(name, values).lower() for name in pair] for pair in pairs)
+    return any(owner and owner == trustee for owner, trustee in whom)
 
 
 def codes_with_a_block() -> frozenset[str]:

@@ -35,9 +35,15 @@ _QUOTED = re.compile(r"'\{(\w+)\}'")
 
 def filled(text: str, values: Mapping[str, str]) -> str:
     """The text with every ``'{name}'`` as a quoted value, or ``'<what to fill in>'`` in its place."""
-    return _QUOTED.sub(lambda found: f"'{_inert(found[1], values.get(found[1], ''))}'", text)
+    return _QUOTED.sub(lambda found: f"'{_inert(found[1], values)}'", text)
 
 
-def _inert(name: str, value: str) -> str:
-    fits = re.fullmatch(_KINDS.get(name, r"(?!)"), value)
-    return value.replace("'", "''") if fits else f"<{_LABELS.get(name, name.replace('_', ' '))}>"
+def quotable(name: str, values: Mapping[str, str]) -> str:
+    """The value of this name, where it has the form of its kind; otherwise nothing."""
+    value = values.get(name, "")
+    return value if re.fullmatch(_KINDS.get(name, r"(?!)"), value) else ""
+
+
+def _inert(name: str, values: Mapping[str, str]) -> str:
+    value = quotable(name, values)
+    return value.replace("'", "''") if value else f"<{_LABELS.get(name, name.replace('_', ' '))}>"

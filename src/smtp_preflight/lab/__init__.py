@@ -11,35 +11,59 @@ import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
 from smtp_preflight.lab.authority import Authority
-from smtp_preflight.lab.conditions import LOGIN_HOST, SMTP_HOST, CertificateTerms
+from smtp_preflight.lab.conditions import (
+    LOGIN_HOST,
+    MAILBOX_HOST,
+    SMTP_HOST,
+    CertificateTerms,
+    Conditions,
+    NameConditions,
+    Port,
+    combined,
+)
 from smtp_preflight.lab.entra import EXCHANGE_AUDIENCES, EXCHANGE_PERMISSIONS, Entra, PersonalEntra
-from smtp_preflight.lab.faults import FAULTS, conditions_for
+from smtp_preflight.lab.faults import FAULTS, faults_at
 from smtp_preflight.lab.faults.fault import Fault
 from smtp_preflight.lab.google import MAIL_AUDIENCE, MAIL_SCOPE, Google, Plain
 from smtp_preflight.lab.http import HttpConnection
 from smtp_preflight.lab.identity import IdentityProvider
-from smtp_preflight.lab.names import Datagrams, DnsConnection, NameServer, records_for
+from smtp_preflight.lab.imap import ImapSession
+from smtp_preflight.lab.mailbox import READING, MailboxConnection
+from smtp_preflight.lab.mistakes import with_settings
+from smtp_preflight.lab.names import Datagrams, DnsConnection, NameServer
+from smtp_preflight.lab.pop import PopSession
 from smtp_preflight.lab.smtp import SmtpConnection
-from smtp_preflight.lab.sockets import LOOPBACK, Connection, listener, listener_and_datagrams, port_of
-from smtp_preflight.lab.tokens import Mint
+from smtp_preflight.lab.sockets import (
+    LOOPBACK,
+    Connection,
+    closed_port,
+    full_port,
+    listener,
+    listener_and_datagrams,
+    port_of,
+)
+from smtp_preflight.lab.tokens import Mint, TokenFacts
 from smtp_preflight.lab.wording import EXCHANGE, GMAIL, PLAIN, Wording
 from smtp_preflight.lab.world import Account, LabEvent, World
-from smtp_preflight.model import Limits, OAuth, Profile, SecretRef
+from smtp_preflight.model import GrantType, Limits, OAuth, Profile, SecretRef
 from smtp_preflight.secrets import Secret
 
-__all__ = ["FAULTS", "Fault", "Lab", "LabEvent"]
+__all__ = ["FAULTS", "Fault", "Lab", "LabEvent", "mistaken"]
 
 SHORTEST_LIMIT_S = 0.5
+SHORTEST_DELIVERY_S = 1.0  # to wait for a message
 
 _STOP_S = 5
+_READER_LIFE_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +83,32 @@ _MANNERS: Mapping[str, _Manner] = {
         PersonalEntra, EXCHANGE, EXCHANGE_AUDIENCES, EXCHANGE_PERMISSIONS, dkim_by_alias=True
     ),
     "google": _Manner(Google, GMAIL, frozenset({MAIL_AUDIENCE}), frozenset({MAIL_SCOPE})),
+    "google_workspace": _Manner(Google, GMAIL, frozenset({MAIL_AUDIENCE}), frozenset({MAIL_SCOPE})),
     "custom": _Manner(Plain, PLAIN),
 }
 
 
 class Lab:
-    """The running servers of one provider, with at most one thing broken."""
+    """The running servers of one provider; healthy, or with something broken."""
 
-    def __init__(self, provider: str, fault: str | None) -> None:
-        conditions = conditions_for(provider, fault)
+    def __init__(self, provider: str, faults: Iterable[str], under: Conditions) -> None:
+        self._faults = faults_at(provider, faults)
+        conditions = reduce(combined, (one.conditions_at(provider) for one in self._faults), under)
         self._manner = _MANNERS[provider]
         self._folder = tempfile.TemporaryDirectory(prefix="smtp-preflight-lab-")
         authority = Authority(Path(self._folder.name))
         self._world = World(
             conditions=conditions,
-            wording=self._manner.wording,
+            wording=replace(self._manner.wording, **conditions.manner.wording),
             mint=Mint(),
             client_secret=self._manner.identity.new_secret(),
             audiences=self._manner.audiences,
             permissions=self._manner.permissions,
         )
         self._ca_file = authority.ca_file
-        self._sockets = _Sockets.bound()
+        self._sockets = _Sockets.bound(
+            conditions.connection.port, conditions.mailbox.imap_port, conditions.manner.mail_address
+        )
         self._identity = self._manner.identity(
             self._world, f"https://{LOGIN_HOST}:{port_of(self._sockets.http)}"
         )
@@ -88,20 +116,29 @@ class Lab:
             "client_secret": Secret(self._world.client_secret, "lab:client_secret"),
             "refresh_token": Secret(self._identity.new_refresh_token(), "lab:refresh_token"),
         }
-        self._names = NameServer(self._world)
+        for fault in self._faults:
+            self._secrets |= {key: Secret(value, f"lab:{key}") for key, value in fault.secrets.items()}
+        second = NameConditions(host=conditions.names.second_server)
+        self._names = (NameServer(self._world, conditions.names), NameServer(self._world, second))
         self._servers = _Servers(
             self._sockets,
             self._world,
             self._names,
             self._identity,
-            smtp_context=authority.context(conditions.connection.certificate),
-            http_context=authority.context(CertificateTerms(name=LOGIN_HOST)),
+            smtp_context=authority.mail_context(conditions.connection),
+            http_context=authority.context(conditions.identity.certificate),
+            imap_context=authority.context(conditions.mailbox.imap_certificate),
+            pop_context=authority.context(CertificateTerms(name=MAILBOX_HOST)),
         )
 
     @classmethod
-    def start(cls, provider: str = "microsoft365", fault: str | None = None) -> Lab:
-        """Start the servers; raises ValueError for an unknown provider or fault, naming the known."""
-        lab = cls(provider, fault)
+    def start(cls, provider: str = "microsoft365", *faults: str, under: Conditions | None = None) -> Lab:
+        """Start the servers; raises ValueError for an unknown provider or fault, naming the known.
+
+        under: further conditions, for what is no fault: that refresh tokens can be used once only, say.
+        Faults that contradict each other are no fault: ValueError, too.
+        """
+        lab = cls(provider, faults, under or Conditions())
         lab._servers.start()
         return lab
 
@@ -131,34 +168,90 @@ class Lab:
         return MappingProxyType(self._secrets)
 
     def overlay(self, profile: Profile) -> Profile:
-        """Sign the profile up here, and return it pointed at this lab; any profile before it is forgotten."""
-        self._world.account = Account.of(profile)
-        self._names.records = records_for(
-            profile, self._world.mint.public_key(), dkim_by_alias=self._manner.dkim_by_alias
-        )
-        oauth = self._oauth(profile.oauth)
-        smtp = replace(profile.smtp, host=SMTP_HOST, port=self._smtp_port(profile.smtp.tls))
-        return replace(
-            profile,
-            smtp=smtp,
-            oauth=oauth,
-            dns_servers=(f"{LOOPBACK}:{port_of(self._sockets.datagrams)}",),
-            ca_file=str(self._ca_file),
-            limits=_shortened(profile.limits),
-            origins={**profile.origins, **_origins(profile.oauth, oauth)},
-            written=profile.as_written,
-        )
+        """Sign the profile up here, and return it pointed at this lab; any profile before it is forgotten.
 
-    def _smtp_port(self, tls: str) -> int:
-        return port_of(self._sockets.smtps if tls == "implicit" else self._sockets.smtp)
+        What a fault has somebody write into the profile is left as it is, in place of the lab's own. Only the
+        port is always one of the lab's.
+        """
+        mistakes = _mistakes(profile, self._faults)
+        written = with_settings(profile.as_written, mistakes, "profile")
+        self._world.account = Account.of(profile).asked_at(written.oauth.tenant)
+        self._make_credentials(profile.oauth)
+        own = {key: value for key, value in self._settings(written).items() if key not in mistakes}
+        pointed = with_settings(written, {**own, "smtp.port": self._smtp_port(written)}, "lab")
+        for server in self._names:
+            server.serve(pointed, self._world.mint.public_key(), dkim_by_alias=self._manner.dkim_by_alias)
+        kept_elsewhere = {key for key, ref in pointed.oauth.secrets().items() if ref.kind != "lab"}
+        self._secrets = {key: one for key, one in self._secrets.items() if key not in kept_elsewhere}
+        reader = self._reader(profile, pointed)
+        return replace(pointed, limits=self._limits(written.limits), written=written, reader=reader)
 
-    def _oauth(self, oauth: OAuth) -> OAuth:
-        changes: dict[str, Any] = {
-            **self._identity.endpoints(oauth.tenant),
-            **{key: SecretRef("lab", (key,)) for key in self._secrets if key in oauth.secrets()},
-            "store": str(Path(self._folder.name) / "store"),
+    def _settings(self, profile: Profile) -> Mapping[str, Any]:
+        """What stands in a profile that is pointed at this lab."""
+        oauth = profile.oauth
+        ports = [port_of(one) for one in (self._sockets.datagrams, self._sockets.second_datagrams)]
+        several = self._world.conditions.names.second_server is not None
+        return {
+            "smtp.host": SMTP_HOST,
+            **self._reading(profile),
+            "dns.servers": tuple(f"{LOOPBACK}:{port}" for port in ports[: 1 + several]),
+            "tls.ca_file": str(self._ca_file),
+            "oauth.store": str(Path(self._folder.name) / "store"),
+            **{f"oauth.{key}": value for key, value in self._identity.endpoints(oauth.tenant).items()},
+            **{f"oauth.{key}": SecretRef("lab", (key,)) for key in self._secrets if key in oauth.secrets()},
+            **{f"limits.{one.name}": getattr(profile.limits, one.name) for one in fields(Limits)},
         }
-        return replace(oauth, **changes)
+
+    def _reading(self, profile: Profile) -> Mapping[str, Any]:
+        """Where mailboxes are read, and how long a message may take to arrive there."""
+        settings: dict[str, Any] = {"imap.host": MAILBOX_HOST, "pop.host": MAILBOX_HOST}
+        settings |= {"imap.port": port_of(self._sockets.imap), "pop.port": port_of(self._sockets.pop)}
+        if profile.delivery:
+            settings["delivery.within_s"] = max(SHORTEST_DELIVERY_S, profile.delivery.within_s / 10)
+        return settings
+
+    def _reader(self, profile: Profile, pointed: Profile) -> Profile | None:
+        """The profile that reads the recipient's mailbox, with a token that allows nothing else."""
+        if profile.reader is None or profile.delivery is None:
+            return None
+        account = self._world.account
+        facts = TokenFacts(
+            audience=next(iter(sorted(self._manner.audiences or account.audiences)), ""),
+            permissions=READING["imap"],
+            user=profile.delivery.mailbox,
+            client_id=profile.reader.oauth.client_id,
+            expires_at=time.time() + _READER_LIFE_S,
+        )
+        token = self._world.mint.opaque("lab-reader-", 60, facts)
+        self._secrets["reader.access_token"] = Secret(token, "lab:reader.access_token")
+        given = OAuth(grant=GrantType.ACCESS_TOKEN, access_token=SecretRef("lab", ("reader.access_token",)))
+        taken_over = {name: getattr(pointed, name) for name in ("imap", "pop", "dns_servers", "ca_file")}
+        return replace(profile.reader, oauth=given, limits=self._limits(profile.limits), **taken_over)
+
+    def _make_credentials(self, oauth: OAuth) -> None:
+        """Make what the profile names beside secret and refresh token: keys, for whoever needs them."""
+        for key, make in self._identity.credentials.secrets().items():
+            if key in oauth.secrets() and key not in self._secrets:
+                self._secrets[key] = Secret(make(), f"lab:{key}")
+
+    def _smtp_port(self, profile: Profile) -> int:
+        """Where this profile finds the mail server: by its port, if that says it, else by its TLS mode."""
+        usual = {465: "implicit", 587: "starttls"}.get(profile.smtp.port, profile.smtp.tls)
+        return port_of(self._sockets.smtps if usual == "implicit" else self._sockets.smtp)
+
+    def _limits(self, limits: Limits) -> Limits:
+        """The limits in a lab; those that a fault keeps us waiting for are as short as the fault says."""
+        waited = {name: limit_s for one in self._faults for name, limit_s in one.limits.items()}
+        return replace(_shortened(limits), **waited)
+
+
+def mistaken(profile: Profile, faults: Iterable[str]) -> Profile:
+    """The profile as it is written where these faults are the profile's own."""
+    return with_settings(profile, _mistakes(profile, [FAULTS[name] for name in faults]), "profile")
+
+
+def _mistakes(profile: Profile, faults: Iterable[Fault]) -> Mapping[str, Any]:
+    return {key: value for one in faults for key, value in one.settings(profile).items()}
 
 
 def _shortened(limits: Limits) -> Limits:
@@ -170,33 +263,35 @@ def _shortened(limits: Limits) -> Limits:
     return replace(limits, **{name: max(SHORTEST_LIMIT_S, getattr(limits, name) / 10) for name in given_up})
 
 
-def _origins(before: OAuth, after: OAuth) -> Mapping[str, str]:
-    """The settings that are the lab's, as reports name them."""
-    changed = [one.name for one in fields(OAuth) if getattr(before, one.name) != getattr(after, one.name)]
-    keys = [
-        "smtp.host",
-        "smtp.port",
-        "dns.servers",
-        "tls.ca_file",
-        *(f"oauth.{name}" for name in changed),
-        *(f"limits.{one.name}" for one in fields(Limits)),
-    ]
-    return dict.fromkeys(keys, "lab")
-
-
 @dataclass(frozen=True, slots=True)
 class _Sockets:
     """Where a lab listens: bound before its thread runs, so that all ports are known at once."""
 
     dns: socket.socket
     datagrams: socket.socket
+    second_dns: socket.socket
+    second_datagrams: socket.socket
     http: socket.socket
     smtp: socket.socket
     smtps: socket.socket
+    imap: socket.socket
+    pop: socket.socket
+    unattended: tuple[socket.socket, ...] = ()  # kept open, and nobody is there
 
     @classmethod
-    def bound(cls) -> _Sockets:
-        return cls(*listener_and_datagrams(), listener(), listener(), listener())
+    def bound(cls, port: Port, imap_port: Port, mail_address: str) -> _Sockets:
+        names = *listener_and_datagrams(), *listener_and_datagrams()
+        imap = listener() if imap_port is Port.SERVED else closed_port()
+        closed = () if imap_port is Port.SERVED else (imap,)
+        if port is Port.FULL:
+            (smtp, filling), (smtps, other) = full_port(), full_port()
+            unattended = (smtp, smtps, filling, other, *closed)
+            return cls(*names, listener(), smtp, smtps, imap, listener(), unattended)
+        listens = port in (Port.SERVED, Port.UNATTENDED)
+        submission = partial(listener, mail_address) if listens else closed_port
+        smtp, smtps = submission(), submission()
+        unserved = closed if port is Port.SERVED else (smtp, smtps, *closed)
+        return cls(*names, listener(), smtp, smtps, imap, listener(), unserved)
 
 
 class _Servers:
@@ -206,21 +301,29 @@ class _Servers:
         self,
         sockets: _Sockets,
         world: World,
-        names: NameServer,
+        names: tuple[NameServer, NameServer],
         identity: IdentityProvider,
         *,
         smtp_context: ssl.SSLContext,
         http_context: ssl.SSLContext,
+        imap_context: ssl.SSLContext,
+        pop_context: ssl.SSLContext,
     ) -> None:
         self._sockets = sockets
         self._open: set[Connection] = set()
-        self._datagrams = partial(Datagrams, names)
+        self._datagrams = (
+            (sockets.datagrams, partial(Datagrams, names[0])),
+            (sockets.second_datagrams, partial(Datagrams, names[1])),
+        )
         smtp = partial(SmtpConnection, self._open, world, smtp_context)
         self._listening = (
-            (sockets.dns, partial(DnsConnection, self._open, names), None),
+            (sockets.dns, partial(DnsConnection, self._open, names[0]), None),
+            (sockets.second_dns, partial(DnsConnection, self._open, names[1]), None),
             (sockets.http, partial(HttpConnection, self._open, identity.answer), http_context),
             (sockets.smtp, partial(smtp, implicit=False), None),
-            (sockets.smtps, partial(smtp, implicit=True), smtp_context),
+            (sockets.smtps, partial(smtp, implicit=True), None),
+            (sockets.imap, partial(MailboxConnection, self._open, ImapSession, world), imap_context),
+            (sockets.pop, partial(MailboxConnection, self._open, PopSession, world), pop_context),
         )
         self._loop = asyncio.new_event_loop()
         self._asked_to_stop = asyncio.Event()
@@ -241,18 +344,23 @@ class _Servers:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        datagrams, _ = await self._loop.create_datagram_endpoint(
-            self._datagrams, sock=self._sockets.datagrams
-        )
+        datagrams = [
+            (await self._loop.create_datagram_endpoint(factory, sock=bound))[0]
+            for bound, factory in self._datagrams
+        ]
         servers = [
             await self._loop.create_server(factory, sock=listening, ssl=context)
             for listening, factory, context in self._listening
+            if listening not in self._sockets.unattended
         ]
         await self._asked_to_stop.wait()
         for server in servers:
             server.close()
         for connection in tuple(self._open):
             connection.transport.abort()
-        datagrams.close()
+        for transport in datagrams:
+            transport.close()
+        for unattended in self._sockets.unattended:
+            unattended.close()
         # The transports close their sockets in the loop's next round.
         await asyncio.sleep(0)

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from smtp_preflight.lab.conditions import Refusal, TokenFlaw
+from smtp_preflight.lab.consent import Consent
 from smtp_preflight.lab.http import Request, Response
 from smtp_preflight.lab.identity import IdentityProvider
+from smtp_preflight.lab.refusals import ENTRA, Refused
+from smtp_preflight.lab.signin import Asked
 from smtp_preflight.lab.tokens import TokenFacts
 
 EXCHANGE = "https://outlook.office.com"
@@ -52,7 +55,7 @@ class _Order:
     permissions: tuple[str, ...]
     user: str  # empty: for the application itself
     life_s: int
-    nonce: bool = False
+    flaw: TokenFlaw
 
     @property
     def scope(self) -> str:
@@ -63,8 +66,14 @@ class _Order:
 class Entra(IdentityProvider):
     """The v2.0 endpoints of one tenant."""
 
+    title = "Microsoft"
     credential_prefix = "lab8Q~"
     refresh_prefix = "1.AX0A"
+    code_prefix = "1.AX0ALab"
+    renews_refresh_tokens = True
+    opaque_tokens = False
+    sends_refusals_back = True
+    refusals = ENTRA
 
     unknown_tenant = Refusal(
         400,
@@ -161,7 +170,7 @@ class Entra(IdentityProvider):
         return {
             "issuer": f"{base}/v2.0",
             "discovery_uri": f"{base}/v2.0/.well-known/openid-configuration",
-            "authorize_endpoint": f"{base}/oauth2/v2.0/authorize",
+            "authorize_endpoint": f"{self.pages}/{tenant}/oauth2/v2.0/authorize",
             "token_endpoint": f"{base}/oauth2/v2.0/token",
             "device_endpoint": f"{base}/oauth2/v2.0/devicecode",
             "jwks_uri": f"{base}/discovery/v2.0/keys",
@@ -170,14 +179,17 @@ class Entra(IdentityProvider):
     def routes(self, tenant: str) -> Mapping[tuple[str, str], Callable[[Request], Response]]:
         """Every tenant has its own paths; those of one that does not exist say so."""
         base = f"/{tenant}"
-        known = tenant.lower() in (self.world.account.tenant, self.world.account.tenant_id)
-        return {
-            ("GET", f"{base}/v2.0/.well-known/openid-configuration"): self._discovery
-            if known
-            else self._stranger,
-            ("GET", f"{base}/discovery/v2.0/keys"): self._keys if known else self._stranger,
-            ("POST", f"{base}/oauth2/v2.0/token"): self.token if known else self._stranger,
+        known = self.world.conditions.identity.tenant_known and tenant.lower() in (
+            self.world.account.tenant,
+            self.world.account.tenant_id,
+        )
+        served = {
+            ("GET", f"{base}/v2.0/.well-known/openid-configuration"): self._discovery,
+            ("GET", f"{base}/discovery/v2.0/keys"): self._keys,
+            ("POST", f"{base}/oauth2/v2.0/token"): self.token,
+            **self.sign_in_routes(tenant),
         }
+        return served if known else dict.fromkeys(served, self._stranger)
 
     def refuse(self, refusal: Refusal, facts: Mapping[str, str]) -> Response:
         """The JSON of Entra, with the same facts in text and fields."""
@@ -200,16 +212,44 @@ class Entra(IdentityProvider):
             content["suberror"] = refusal.suberror
         return Response(refusal.status, content, {"x-ms-request-id": trace})
 
-    def redeem_refresh_token(self, form: Mapping[str, str]) -> Mapping[str, Any]:
-        """A token on behalf of the user, and a further refresh token."""
-        resource, permissions = self._consented(form.get("scope", "").split())
-        order = self._flawed(resource, permissions, self.world.account.mailbox)
-        extra = [one for one in form.get("scope", "").split() if one in ("openid", "profile", "email")]
-        answer = self._answer(order)
-        return answer | {
-            "scope": " ".join([order.scope, *extra]),
-            "refresh_token": self.new_refresh_token(),
-        }
+    def grant_on_behalf(self, consent: Consent, scope: str) -> Mapping[str, Any]:
+        """A token on behalf of the user."""
+        resource, permissions = self._consented(scope.split())
+        order = self._flawed(resource, permissions, consent.user or self.world.account.mailbox)
+        extra = [one for one in scope.split() if one in ("openid", "profile", "email")]
+        return self._answer(order) | {"scope": " ".join([order.scope, *extra])}
+
+    def check_scope(self, scope: str) -> None:
+        """One resource, and permissions that it has."""
+        try:
+            self._consented(scope.split())
+        except Refused as refused:
+            # What cannot be agreed to because it does not exist has a number of its own here.
+            if refused.refusal == self.not_consented:
+                raise Refused(self.refusals.sign_in.scope) from None
+            raise
+
+    def is_offline(self, asked: Asked, *, first_time: bool) -> bool:
+        """Whoever asks for it gets it, each time."""
+        return "offline_access" in asked["scope"].split()
+
+    def identity_claims(self, consent: Consent) -> Mapping[str, Any]:
+        """An ID token of version 2.0."""
+        claims = self._claims_of_sign_in(consent.user, _SHORTEST_LIFE_S)
+        email = {"email": consent.user} if "email" in consent.scope.split() else {}
+        return {**claims, **email}
+
+    def beside(self, asked: Asked, *, code: bool) -> Mapping[str, str]:
+        """The name of the session, which is of no use to a mail client."""
+        return {"session_state": str(uuid.uuid4())} if code else {}
+
+    def device_answer(self, begun: Mapping[str, Any], uri: str) -> Mapping[str, Any]:
+        """With a sentence to show as it is."""
+        message = (
+            f"To sign in, use a web browser to open the page {uri} and enter the code "
+            f"{begun['user_code']} to authenticate."
+        )
+        return {**begun, "verification_uri": uri, "message": message}
 
     def grant_to_application(self, form: Mapping[str, str]) -> Mapping[str, Any]:
         """A token of the application itself; the answer lists no scope."""
@@ -222,16 +262,32 @@ class Entra(IdentityProvider):
         return self._answer(self._flawed(resource, roles, ""))
 
     def make_token(self, order: _Order) -> str:
-        """A signed version 1.0 token, which is what Exchange Online is given."""
-        claims = self._claims(order)
+        """A signed version 1.0 token, which is what Exchange Online is given, or one that nobody can read."""
+        if self.opaque_tokens or self.world.conditions.manner.opaque_tokens:
+            return self._opaque(order)
+        claims = (
+            self._claims_of_sign_in(order.user, order.life_s) if order.flaw.id_token else self._claims(order)
+        )
         mint = self.world.mint
-        return mint.signed_with_nonce(claims) if order.nonce else mint.signed(claims)
+        token = mint.signed_with_nonce(claims) if order.flaw.nonce else mint.signed(claims)
+        return token[: len(token) // 2] if order.flaw.damaged else token
+
+    def _opaque(self, order: _Order) -> str:
+        facts = TokenFacts(
+            audience=order.audience,
+            permissions=frozenset(order.permissions),
+            user=order.user,
+            client_id=self.world.account.client_id,
+            expires_at=time.time() + order.life_s,
+            tenant_id=order.flaw.tenant_id,
+        )
+        return self.world.mint.opaque("EwBIA8l6BAAU", 900, facts)
 
     def _answer(self, order: _Order) -> dict[str, Any]:
         return {
             "token_type": "Bearer",
-            "expires_in": order.life_s,
-            "ext_expires_in": order.life_s,
+            "expires_in": max(order.life_s, 0),
+            "ext_expires_in": max(order.life_s, 0),
             "access_token": self.make_token(order),
         }
 
@@ -260,38 +316,62 @@ class Entra(IdentityProvider):
         """What was asked for, and what the conditions make of it."""
         flaw = self.world.conditions.identity.token_flaw or TokenFlaw()
         instead = flaw.scope if user else flaw.role
+        granted = (instead,) if instead else permissions
         return _Order(
             resource=flaw.resource or resource,
             audience=flaw.audience or resource,
-            permissions=(instead,) if instead else permissions,
-            user=user,
-            life_s=_SHORTEST_LIFE_S + secrets.randbelow(_LONGEST_LIFE_S - _SHORTEST_LIFE_S + 1),
-            nonce=flaw.nonce,
+            permissions=granted if flaw.permits else (),
+            user=user and (flaw.user or user),
+            life_s=flaw.life_s
+            or _SHORTEST_LIFE_S + secrets.randbelow(_LONGEST_LIFE_S - _SHORTEST_LIFE_S + 1),
+            flaw=flaw,
         )
 
     def _claims(self, order: _Order) -> Mapping[str, Any]:
         account, now = self.world.account, int(time.time())
         of_user = uuid.uuid5(uuid.NAMESPACE_URL, order.user or account.client_id)
+        tenant_id = order.flaw.tenant_id or account.tenant_id
+        begins = now + (order.flaw.begins_s or -_BACKDATED_S)
         claims = {
             "aud": order.audience,
-            "iss": f"https://sts.windows.net/{account.tenant_id}/",
-            "iat": now - _BACKDATED_S,
-            "nbf": now - _BACKDATED_S,
+            "iss": f"https://sts.windows.net/{tenant_id}/",
+            "iat": begins,
+            "nbf": begins,
             "exp": now + order.life_s,
             "aio": secrets.token_urlsafe(60),
             "app_displayname": "smtp-preflight lab",
-            "appid": account.client_id,
+            "appid": order.flaw.client_id or account.client_id,
             "appidacr": "1" if account.confidential else "0",
-            "idp": f"https://sts.windows.net/{account.tenant_id}/",
+            "idp": f"https://sts.windows.net/{tenant_id}/",
             "oid": str(of_user),
             "rh": secrets.token_urlsafe(40),
             "sid": str(uuid.uuid4()),
             "sub": secrets.token_urlsafe(32) if order.user else str(of_user),
-            "tid": account.tenant_id,
+            "tid": tenant_id,
             "uti": secrets.token_urlsafe(16),
             "ver": "1.0",
         }
+        if groups := self.world.conditions.manner.groups:
+            claims["groups"] = [str(uuid.uuid4()) for _ in range(groups)]
         return {**claims, **(_claims_of_user(order) if order.user else _claims_of_application(order))}
+
+    def _claims_of_sign_in(self, user: str, life_s: int) -> Mapping[str, Any]:
+        """An ID token's: who signed in, to which application (OpenID Connect Core section 2)."""
+        account, now = self.world.account, int(time.time())
+        return {
+            "aud": account.client_id,
+            "iss": f"{self.origin}/{account.tenant_id}/v2.0",
+            "iat": now - _BACKDATED_S,
+            "nbf": now - _BACKDATED_S,
+            "exp": now + life_s,
+            "name": "Lab mailbox",
+            "nonce": secrets.token_urlsafe(16),
+            "oid": str(uuid.uuid5(uuid.NAMESPACE_URL, user or account.client_id)),
+            "preferred_username": user,
+            "sub": secrets.token_urlsafe(32),
+            "tid": account.tenant_id,
+            "ver": "2.0",
+        }
 
     def _discovery(self, _request: Request) -> Response:
         tenant = self.world.account.tenant
@@ -313,7 +393,7 @@ class Entra(IdentityProvider):
                 "id_token_signing_alg_values_supported": ["RS256"],
                 "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
                 "scopes_supported": list(_OPENID),
-                "issuer": f"{self.origin}/{issuer}/v2.0",
+                "issuer": self.world.conditions.identity.issuer or f"{self.origin}/{issuer}/v2.0",
                 "authorization_endpoint": at["authorize_endpoint"],
                 "device_authorization_endpoint": at["device_endpoint"],
                 "tenant_region_scope": "EU",
@@ -350,14 +430,4 @@ class PersonalEntra(Entra):
     """Outlook.com: the same endpoints, tokens nobody can read."""
 
     refresh_prefix = "M.C5LAB_BAY.0.U.-"
-
-    def make_token(self, order: _Order) -> str:
-        """An opaque token as personal accounts get them."""
-        facts = TokenFacts(
-            audience=order.audience,
-            permissions=frozenset(order.permissions),
-            user=order.user,
-            client_id=self.world.account.client_id,
-            expires_at=time.time() + order.life_s,
-        )
-        return self.world.mint.opaque("EwBIA8l6BAAU", 900, facts)
+    opaque_tokens = True

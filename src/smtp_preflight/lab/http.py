@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import email.utils
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
+from smtp_preflight.lab.conditions import HANG_UP
 from smtp_preflight.lab.sockets import Connection
 
 MOST_HEAD_BYTES = 16 * 1024
@@ -22,9 +24,10 @@ class Request:
     """What a client asks."""
 
     method: str
-    path: str  # without the query: it may hold what does not belong there
+    path: str  # without the query: it may hold what does not belong into a log
     headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
     body: bytes = b""
+    query: Mapping[str, str] = field(default_factory=dict)  # of what is there twice, the last
 
     @property
     def form(self) -> Mapping[str, str]:
@@ -51,12 +54,14 @@ class Response:
     """What it gets."""
 
     status: int
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] | bytes  # what is no JSON, as it goes out
     headers: Mapping[str, str] = field(default_factory=dict)
+    late_s: float = 0
+    fate: str = ""  # HANG_UP or SILENCE: it never goes out
 
     def to_wire(self) -> bytes:
         """The response as it goes out, its connection closed after it."""
-        body = json.dumps(self.content).encode()
+        body = self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
         headers = {
             "Date": email.utils.formatdate(usegmt=True),
             "Content-Type": "application/json; charset=utf-8",
@@ -72,7 +77,18 @@ class Response:
         )
 
 
-_PHRASES = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed"}
+_PHRASES = {
+    200: "OK",
+    302: "Found",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    428: "Precondition Required",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
 
 BAD_REQUEST = Response(400, {"error": "invalid_request", "error_description": "The request cannot be read."})
 
@@ -101,7 +117,13 @@ class HttpConnection(Connection):
 
     def _finish(self, response: Response) -> None:
         self._answered = True
-        self.transport.write(response.to_wire())
+        if response.fate == HANG_UP:
+            self.transport.close()
+        elif not response.fate:
+            asyncio.get_running_loop().call_later(response.late_s, self._send, response.to_wire())
+
+    def _send(self, wire: bytes) -> None:
+        self.transport.write(wire)
         self.transport.close()
 
 
@@ -122,4 +144,5 @@ def parse(data: bytes) -> Request | None:
         raise ValueError("the body is too long, or of unknown length")
     if len(body) < size:
         return None
-    return Request(method, target.partition("?")[0], headers, body[:size])
+    path, _, query = target.partition("?")
+    return Request(method, path, headers, body[:size], dict(parse_qsl(query)))

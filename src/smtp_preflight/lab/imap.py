@@ -57,6 +57,9 @@ class ImapSession(Session):
                 else "AUTHENTICATE failed."
             )
             return f"{self._tag} NO {words}"
+        if self.conditions.imap_busy:
+            self.user = ""
+            return f"{self._tag} NO [LIMIT] Maximum number of connections from user+IP exceeded"
         if by_challenge and not self.conditions.imap_enabled:
             self.user = ""
             return (

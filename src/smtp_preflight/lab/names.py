@@ -19,7 +19,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from smtp_preflight.lab.conditions import LOGIN_HOST, SMTP_HOST
+from smtp_preflight.lab.conditions import LOGIN_HOST, MAILBOX_HOST, SMTP_HOST, NameConditions
 from smtp_preflight.lab.sockets import LOOPBACK, Connection
 from smtp_preflight.lab.world import World
 from smtp_preflight.model import Profile
@@ -38,21 +38,46 @@ _MOST_UDP_BYTES = 512
 _MOST_ALIASES = 8
 
 
-def own_records() -> dict[tuple[str, str], tuple[str, ...]]:
-    """The lab's own hosts."""
-    return {(SMTP_HOST, "A"): (LOOPBACK,), (LOGIN_HOST, "A"): (LOOPBACK,)}
+OTHER_KEY = "3 1 1 " + "0" * 64
+"""A TLSA record of a key that nobody has (RFC 6698 section 2.1)."""
 
 
-def records_for(profile: Profile, dkim_key: str, *, dkim_by_alias: bool) -> Records:
-    """The lab's hosts, and what the owner of the profile's sender domains has published."""
-    table = own_records()
+def own_records(host: str = SMTP_HOST) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The lab's own hosts; ``host`` is the mail server's name."""
+    return {(host, "A"): (LOOPBACK,), (LOGIN_HOST, "A"): (LOOPBACK,), (MAILBOX_HOST, "A"): (LOOPBACK,)}
+
+
+def records_for(
+    profile: Profile, dkim_key: str, conditions: NameConditions, *, dkim_by_alias: bool
+) -> Records:
+    """The lab's hosts, and what the owner of the profile's sender domains has published.
+
+    profile: already pointed at the lab.
+    """
+    host = profile.smtp.host.lower()
+    table = own_records(host)
     for include in profile.provider.spf_include:
         table[include, "TXT"] = (_text("v=spf1 ip4:192.0.2.0/24 -all"),)
     for domain in profile.sender_domains:
         table |= _mail_domain(domain, profile)
         for selector in profile.provider.dkim_selectors:
             table |= _dkim(selector, domain, dkim_key, by_alias=dkim_by_alias)
+        table |= _published_instead(domain, conditions)
+    if conditions.announces_other_key:
+        table[f"_{profile.smtp.port}._tcp.{host}", "TLSA"] = (OTHER_KEY,)
+    if conditions.host is not None:
+        table[host, "A"] = ()
+        table |= {(host, rdtype): records for rdtype, records in conditions.host.items()}
     return table
+
+
+def _published_instead(domain: str, conditions: NameConditions) -> Records:
+    return {
+        (f"{prefix}.{domain}" if prefix else domain, rdtype): tuple(
+            one.format(domain=domain) for one in records
+        )
+        for (prefix, rdtype), records in conditions.domain.items()
+    }
 
 
 def _mail_domain(domain: str, profile: Profile) -> Records:
@@ -81,14 +106,22 @@ def _text(value: str) -> str:
 
 
 class NameServer:
-    """Answers queries from a table."""
+    """Answers queries from a table, as far as its conditions let it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, conditions: NameConditions) -> None:
         self._world = world
+        self._conditions = conditions
+        self._host = SMTP_HOST
         self.records: Records = own_records()
+        self.pause_s = 0.0  # before the reply that was last made
+
+    def serve(self, profile: Profile, dkim_key: str, *, dkim_by_alias: bool) -> None:
+        """Publish what belongs to this profile, in the place of whatever was published before."""
+        self._host = profile.smtp.host.lower()
+        self.records = records_for(profile, dkim_key, self._conditions, dkim_by_alias=dkim_by_alias)
 
     def answer(self, wire: bytes, *, most_bytes: int = 0) -> bytes:
-        """Return the reply to one query; nothing at all for what is none.
+        """Return the reply to one query; nothing at all for what is none, or where the server is silent.
 
         most_bytes: longer replies are cut and say so (TC); 0: as the client wants it.
         """
@@ -97,26 +130,42 @@ class NameServer:
             reply = dns.message.make_response(query, recursion_available=True)
         except dns.exception.DNSException:
             return b""
-        self._fill(reply)
+        self.pause_s = self._conditions.host_late_s if self._about_host(reply) else 0.0
+        self._fill(reply, checking=not query.flags & dns.flags.CD)
+        if self._conditions.silent:
+            return b""
         size = most_bytes or (query.payload if query.edns >= 0 else _MOST_UDP_BYTES)
         return reply.to_wire(max_size=max(size, _MOST_UDP_BYTES), prefer_truncation=True)
 
-    def _fill(self, reply: dns.message.Message) -> None:
+    def _about_host(self, reply: dns.message.Message) -> bool:
+        return any(_key(asked.name) == self._host for asked in reply.question)
+
+    def _fill(self, reply: dns.message.Message, *, checking: bool) -> None:
         if len(reply.question) != 1:
             reply.set_rcode(dns.rcode.FORMERR)
             return
         asked = reply.question[0]
+        if trouble := self._trouble(checking) if self._about_host(reply) else "":
+            reply.set_rcode(dns.rcode.from_text(trouble))
+        else:
+            self._look_up(asked, reply)
+        told = dns.rcode.to_text(reply.rcode())
+        rdtype = dns.rdatatype.to_text(asked.rdtype)
+        self._world.note("dns", f"{asked.name.to_text(omit_final_dot=True)} {rdtype} {told}")
+
+    def _trouble(self, checking: bool) -> str:
+        """The error that is all this server has to say of the mail server, or nothing."""
+        bogus = self._conditions.host_bogus and checking
+        return "SERVFAIL" if bogus else self._conditions.host_rcode
+
+    def _look_up(self, asked: dns.rrset.RRset, reply: dns.message.Message) -> None:
         rdtype = dns.rdatatype.to_text(asked.rdtype)
         name = self._follow(asked.name, rdtype, reply)
-        known = self._records_at(name, rdtype)
-        if known:
+        if known := self._records_at(name, rdtype):
             reply.answer.append(known)
         else:
             reply.set_rcode(dns.rcode.NOERROR if self._exists(name) else dns.rcode.NXDOMAIN)
             reply.authority.append(_start_of_authority(name))
-        self._world.note(
-            "dns", f"{asked.name.to_text(omit_final_dot=True)} {rdtype} {dns.rcode.to_text(reply.rcode())}"
-        )
 
     def _follow(self, name: dns.name.Name, rdtype: str, reply: dns.message.Message) -> dns.name.Name:
         """Add the aliases on the way to the reply, and return where they lead."""
@@ -135,7 +184,8 @@ class NameServer:
     def _exists(self, name: dns.name.Name) -> bool:
         """Whether the name or one below it has records; NXDOMAIN is for neither (RFC 8020 section 2)."""
         key = _key(name)
-        return any(one == key or one.endswith(f".{key}") for one, _ in self.records)
+        there = (one for (one, _), records in self.records.items() if records)
+        return any(one == key or one.endswith(f".{key}") for one in there)
 
 
 def _key(name: dns.name.Name) -> str:
@@ -164,7 +214,7 @@ class Datagrams(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Answer one query."""
         if reply := self._server.answer(data):
-            self._transport.sendto(reply, addr)
+            asyncio.get_running_loop().call_later(self._server.pause_s, self._transport.sendto, reply, addr)
 
 
 class DnsConnection(Connection):

@@ -16,18 +16,27 @@ import re
 import secrets
 import ssl
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from email.parser import BytesHeaderParser
-from typing import ClassVar, cast
+from itertools import chain
+from typing import ClassVar
 
+from smtp_preflight.lab.conditions import (
+    EHLO,
+    GREETING,
+    HANDSHAKE,
+    HANG_UP,
+    SECURE_EHLO,
+    SILENCE,
+    STARTTLS,
+)
 from smtp_preflight.lab.sockets import Connection
+from smtp_preflight.lab.tls import ServerTls
 from smtp_preflight.lab.world import World
 
 MOST_LINE_BYTES = 64 * 1024
 MOST_AUTH_BYTES = 12_288
 """The longest line of an AUTH exchange (RFC 4954 section 4)."""
-
-HANDSHAKE_S = 10
 
 Exchange = Generator[str, bytes, str]
 """A SASL exchange: yields what it asks, is sent the client's answers, returns the last reply."""
@@ -60,18 +69,24 @@ class Session:
         self._sender: str | None = None
         self._refused_sender = ""
         self._message_id = ""
+        self._recipient = ""  # the last one named
         self._recipients: list[str] = []
         self._message = bytearray()
         self._chunk_left = 0
         self._chunk_is_last = False
         self.wants_tls = False
         self.closed = False
+        self.pause_s = 0.0  # before what was last answered
 
     # --- bytes in, bytes out --------------------------------------------------------------------------------
 
     def greet(self) -> bytes:
         """The first thing said."""
-        return self._say(self._wording.greeting)
+        connection = self._world.conditions.connection
+        self.pause_s = connection.late_s.get(GREETING, 0.0)
+        if connection.first_bytes:
+            return self._spoken(SILENCE) or connection.first_bytes
+        return self._spoken(connection.instead.get(GREETING, self._wording.greeting))
 
     def feed(self, data: bytes) -> bytes:
         """Take what the client sent and return what is to be answered.
@@ -81,9 +96,18 @@ class Session:
         self._buffer += data
         replies = b""
         while not (self.wants_tls or self.closed) and (piece := self._next_piece()):
-            reply = self._expecting(piece)
-            replies += self._say(reply) if reply else b""
+            replies += self._spoken(self._expecting(piece))
         return replies
+
+    def _spoken(self, reply: str) -> bytes:
+        """A reply as it goes out; nothing where there is none, or where conditions stand in its place."""
+        if reply == HANG_UP:
+            self.closed = True
+        elif reply == SILENCE:
+            self._expecting = lambda _piece: ""
+        elif reply:
+            return self._say(reply)
+        return b""
 
     def secured(self) -> None:
         """TLS stands: whatever the client said before is forgotten (RFC 3207 section 4.2)."""
@@ -117,6 +141,7 @@ class Session:
             peer=self._peer,
             user=self._user,
             sender=self._refused_sender,
+            recipient=self._recipient,
             message_id=self._message_id,
         )
         return text.replace("\n", "\r\n").encode("ascii", "backslashreplace") + b"\r\n"
@@ -129,6 +154,11 @@ class Session:
         verb, argument = verb.upper(), argument.strip()
         handler = self._COMMANDS.get(verb)
         self._world.note("smtp", _without_credentials(verb, argument) if handler else f"<{len(text)} bytes>")
+        step = SECURE_EHLO if verb == EHLO and self._encrypted else verb
+        connection = self._world.conditions.connection
+        self.pause_s = connection.late_s.get(step, 0.0)
+        if step in connection.instead:
+            return connection.instead[step]
         return handler(self, argument) if handler else self._wording.unknown
 
     def _hello(self, argument: str) -> str:
@@ -142,19 +172,27 @@ class Session:
         reply = self._hello(argument)
         if not self._greeted:
             return reply
-        extensions = (self._security() if one == "STARTTLS" else one for one in self._wording.extensions)
-        lines = [self._wording.hello, f"SIZE {self._wording.size_bytes}", *filter(None, extensions)]
+        extensions = [self._security() if one == STARTTLS else (one,) for one in self._wording.extensions]
+        lines = [self._wording.hello, f"SIZE {self._wording.size_bytes}", *chain(*extensions)]
+        if self._world.conditions.manner.lower_case:
+            lines = [self._wording.hello, *(line.lower() for line in lines[1:])]
         return "\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"])
 
-    def _security(self) -> str:
-        """What EHLO offers against eavesdroppers, or, where they are shut out, against strangers."""
-        if self._encrypted:
-            return f"AUTH {' '.join(self._mechanisms())}"
-        return "STARTTLS" if self._world.conditions.connection.starttls_offered else ""
+    def _security(self) -> Iterator[str]:
+        """What EHLO offers against eavesdroppers and, where they are shut out, against strangers."""
+        connection = self._world.conditions.connection
+        if not self._encrypted and connection.starttls_offered:
+            yield connection.starttls_keyword
+        if connection.auth_offered and (self._encrypted or connection.auth_in_clear):
+            yield f"AUTH {' '.join(self._mechanisms())}"
+            if self._world.conditions.manner.legacy_auth:
+                yield f"AUTH={' '.join(self._mechanisms())}"
 
     def _mechanisms(self) -> tuple[str, ...]:
-        offered = self._wording.mechanisms
-        if self._world.conditions.connection.bearer_offered:
+        offered, connection = self._wording.mechanisms, self._world.conditions.connection
+        if not connection.auth_offered:
+            return ()
+        if connection.bearer_offered:
             return offered
         return tuple(one for one in offered if one not in ("XOAUTH2", "OAUTHBEARER"))
 
@@ -182,6 +220,9 @@ class Session:
             return self._wording.bad_arguments
         if (size := _SIZE.search(found[2])) and int(size[1]) > self._wording.size_bytes:
             return self._wording.too_big
+        if self._world.conditions.mail.sender_refusal:
+            self._refused_sender = found[1]
+            return self._world.conditions.mail.sender_refusal
         self._sender = found[1].lower()
         return self._wording.mail_ok
 
@@ -190,12 +231,17 @@ class Session:
             return self._wording.bad_sequence
         if not (found := _RCPT.fullmatch(argument)):
             return self._wording.bad_arguments
+        self._recipient = found[1]
+        if self._world.conditions.mail.recipient_refusal:
+            return self._world.conditions.mail.recipient_refusal
         self._recipients.append(found[1])
         return self._wording.rcpt_ok
 
     def _data(self, _argument: str) -> str:
         if not self._recipients:
             return self._wording.bad_sequence
+        if self._world.conditions.mail.data_refusal:
+            return self._world.conditions.mail.data_refusal
         self._message.clear()
         self._expecting = self._message_line
         return self._wording.data_ok
@@ -236,8 +282,9 @@ class Session:
         return ""
 
     def _take_message(self) -> str:
-        message, sender = bytes(self._message), self._sender or ""
+        message, sender, recipients = bytes(self._message), self._sender or "", tuple(self._recipients)
         self._forget_transaction()
+        self.pause_s = self._world.conditions.mail.message_late_s
         if len(message) > self._wording.size_bytes:
             return self._wording.too_big
         headers = BytesHeaderParser().parsebytes(message)
@@ -248,7 +295,10 @@ class Session:
         self._refused_sender = self._not_allowed(sender, author)
         if self._refused_sender:
             return self._wording.send_as_denied
+        if self._world.conditions.mail.message_refusal:
+            return self._world.conditions.mail.message_refusal
         self._world.messages.append(message)
+        self._world.mailboxes.deliver(message, sender, recipients)
         return self._wording.accepted
 
     def _not_allowed(self, *senders: str) -> str:
@@ -333,12 +383,14 @@ class Session:
         return (yield from self._judge(user, token, "invalid_token"))
 
     def _judge(self, user: str, token: bytes, status: str) -> Exchange:
-        if not self._world.admits(token.decode("ascii", "replace"), user):
+        conditions = self._world.conditions.mail
+        admitted = self._world.admits(token.decode("ascii", "replace"), user)
+        if conditions.token_refused or not admitted:
             if self._wording.auth_challenges:
                 yield self._challenge(status)
             return self._wording.auth_failed
-        if self._world.conditions.mail.auth_refusal:
-            return self._world.conditions.mail.auth_refusal
+        if conditions.auth_refusal:
+            return conditions.auth_refusal
         self._user = user
         return self._wording.auth_ok
 
@@ -400,41 +452,88 @@ class SmtpConnection(Connection):
         self._context = context
         self._implicit = implicit
         self._session: Session
-        self._early = bytearray()
-        self._upgrade: asyncio.Task[None]
+        self._tls: ServerTls | None = None
+        self._hands_free = True  # to go on with the handshake
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet."""
+        """Greet, once the connection is protected where it has to be."""
         super().connection_made(transport)
         self._world.note("smtp", "(connected)")
         self._session = Session(self._world, encrypted=self._implicit, peer=self.peer)
-        self.transport.write(self._session.greet())
+        if self._implicit:
+            self._tls = ServerTls(self._context)
+        else:
+            self._answer(self._session.greet())
 
     def data_received(self, data: bytes) -> None:
         """Pass on what came and what is answered."""
-        if self._session.wants_tls:
-            # The client's first protected words may come with the end of its handshake, before we know of it.
-            self._early += data
+        if self._tls is None:
+            self._answer(self._session.feed(data))
             return
-        self.transport.write(self._session.feed(data))
-        if self._session.closed:
-            self.transport.close()
-        elif self._session.wants_tls:
-            # Whatever is read between here and the handshake would end up in the session.
-            self.transport.pause_reading()
-            self._upgrade = asyncio.get_running_loop().create_task(self._start_tls())
+        self._tls.receive(data)
+        if self._hands_free:
+            self._go_on(self._tls)
 
-    async def _start_tls(self) -> None:
-        plain = self.transport
+    def _go_on(self, tls: ServerTls) -> None:
+        """With the handshake, and then with what was said under its protection."""
+        was_established = tls.established
         try:
-            secured = await asyncio.get_running_loop().start_tls(
-                plain, self, self._context, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
-            )
-        except OSError:  # ssl.SSLError is one: the client does not like the certificate, or has gone
-            plain.abort()
-            self.connection_lost(None)
+            words = tls.read()
+        except ssl.SSLError:  # the client does not like the certificate, or has none itself, or says goodbye
+            self._hang_up()
             return
-        self.transport = cast(asyncio.Transport, secured)
-        self._session.secured()
-        if self._early:
-            self.data_received(bytes(self._early))
+        self.transport.write(tls.outgoing())
+        if tls.established and not was_established:
+            self._secured()
+        if words:
+            self._answer(self._session.feed(words))
+
+    def _secured(self) -> None:
+        if self._implicit:
+            self._answer(self._session.greet())
+        else:
+            self._session.secured()
+
+    def _answer(self, reply: bytes) -> None:
+        """Say it, now or when it is time, and do what comes with it."""
+        if self._session.pause_s:
+            asyncio.get_running_loop().call_later(self._session.pause_s, self._answer_now, reply)
+        else:
+            self._answer_now(reply)
+
+    def _answer_now(self, reply: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        # In one piece, as whoever slips something in would see to it.
+        self._say(reply + (self._world.conditions.connection.injected if self._session.wants_tls else b""))
+        if self._session.closed:
+            self._hang_up()
+        elif self._session.wants_tls:
+            self._begin_tls()
+
+    def _say(self, reply: bytes) -> None:
+        if self._tls is not None and reply:
+            self._tls.write(reply)
+            reply = self._tls.outgoing()
+        self.transport.write(reply)
+
+    def _begin_tls(self) -> None:
+        connection = self._world.conditions.connection
+        self._tls = ServerTls(self._context)
+        instead, late_s = connection.instead.get(HANDSHAKE), connection.late_s.get(HANDSHAKE, 0.0)
+        self._hands_free = not instead and not late_s
+        if instead == HANG_UP:
+            self.transport.close()
+        elif late_s:
+            asyncio.get_running_loop().call_later(late_s, self._shake_hands_now, self._tls)
+
+    def _shake_hands_now(self, tls: ServerTls) -> None:
+        self._hands_free = True
+        if not self.transport.is_closing():
+            self._go_on(tls)
+
+    def _hang_up(self) -> None:
+        if self._tls is not None:
+            self._tls.close()
+            self.transport.write(self._tls.outgoing())
+        self.transport.close()

@@ -33,9 +33,26 @@ class Connection(asyncio.Protocol):
         return str(self.transport.get_extra_info("peername")[0])
 
 
-def listener() -> socket.socket:
+def listener(address: str = LOOPBACK) -> socket.socket:
     """A TCP socket that listens on a free port; whoever connects early waits in its queue."""
-    return socket.create_server((LOOPBACK, 0))
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, 0), family=family)
+
+
+def closed_port() -> socket.socket:
+    """A TCP socket that keeps a port for itself and does not listen: whoever connects is refused."""
+    bound = socket.socket()
+    bound.bind((LOOPBACK, 0))
+    return bound
+
+
+def full_port() -> tuple[socket.socket, socket.socket]:
+    """A TCP socket whose queue is full, and the connection that fills it.
+
+    Whoever connects is neither taken nor refused, as if a firewall dropped the packets.
+    """
+    listening = socket.create_server((LOOPBACK, 0), backlog=0)
+    return listening, socket.create_connection(listening.getsockname())
 
 
 def listener_and_datagrams() -> tuple[socket.socket, socket.socket]:

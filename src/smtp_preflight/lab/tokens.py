@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 import secrets
 import time
@@ -21,9 +20,6 @@ ALGORITHM = "RS256"
 MOST_OPAQUE = 1000
 """Opaque tokens kept in memory; with more, the oldest is forgotten."""
 
-_PROOF_CHARACTERS = 43
-"""A SHA-256 in base64url."""
-
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
@@ -34,6 +30,7 @@ class TokenFacts:
     user: str  # empty: it belongs to the application itself
     client_id: str
     expires_at: float  # Unix time
+    tenant_id: str = ""  # empty: it says nothing of a tenant
 
 
 def base64url(data: bytes) -> str:
@@ -46,7 +43,6 @@ class Mint:
 
     def __init__(self) -> None:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._seal = secrets.token_bytes(32)
         self._opaque: dict[str, TokenFacts] = {}
         self.kid = secrets.token_urlsafe(20)
 
@@ -69,6 +65,11 @@ class Mint:
             dict(claims), self._key, algorithm=ALGORITHM, headers={"kid": self.kid, "x5t": self.kid}
         )
 
+    def forged(self, claims: Mapping[str, Any]) -> str:
+        """The same by another key, under this one's name."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return jwt.encode(dict(claims), key, algorithm=ALGORITHM, headers={"kid": self.kid})
+
     def signed_with_nonce(self, claims: Mapping[str, Any]) -> str:
         """A signed token as Graph wants it: the header shows a nonce, the signature is over its hash.
 
@@ -87,19 +88,6 @@ class Mint:
         if len(self._opaque) > MOST_OPAQUE:
             del self._opaque[next(iter(self._opaque))]
         return token
-
-    def refresh_token(self, prefix: str) -> str:
-        """A refresh token; it carries its own proof, so that none has to be remembered."""
-        body = prefix + secrets.token_urlsafe(300)
-        return body + self._proof_of(body)
-
-    def made_refresh_token(self, token: str) -> bool:
-        """Whether a refresh token was issued here."""
-        body, proof = token[:-_PROOF_CHARACTERS], token[-_PROOF_CHARACTERS:]
-        return hmac.compare_digest(proof.encode(), self._proof_of(body).encode())
-
-    def _proof_of(self, body: str) -> str:
-        return base64url(hmac.digest(self._seal, body.encode(), "sha256"))
 
     def read(self, token: str) -> TokenFacts | None:
         """What the token stands for, or nothing where it was not issued here, was changed, or has expired."""
@@ -122,4 +110,5 @@ class Mint:
             user=claims.get("upn", ""),
             client_id=claims.get("appid", ""),
             expires_at=claims["exp"],
+            tenant_id=claims.get("tid", ""),
         )

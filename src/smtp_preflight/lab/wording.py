@@ -1,7 +1,7 @@
 """What the mail servers of the providers say, word for word.
 
-A template may name server, front, stamp, date, unix, id, peer, user, sender and message_id. A line break in
-it separates the lines of one reply (RFC 5321 section 4.2.1).
+A template may name server, front, stamp, date, unix, id, peer, user, sender, recipient and message_id. A line
+break in it separates the lines of one reply (RFC 5321 section 4.2.1).
 """
 
 from __future__ import annotations

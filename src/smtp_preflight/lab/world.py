@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from smtp_preflight.lab.conditions import Conditions
+from smtp_preflight.lab.mailbox import Mailboxes
 from smtp_preflight.lab.tokens import Mint, TokenFacts
 from smtp_preflight.lab.wording import Wording
 from smtp_preflight.model import Profile
@@ -36,8 +37,10 @@ class Account:
     tenant_id: str = ""
     client_id: str = ""
     confidential: bool = True
+    redirect_uri: str = ""  # empty: any loopback address
     rbac: bool = False  # permitted by RBAC for Applications: its tokens carry no role
     mailbox: str = ""
+    reader: str = ""  # the mailbox that another profile's login reads
     senders: frozenset[str] = frozenset()
     audiences: tuple[str, ...] = ()
     permissions: tuple[str, ...] = ()
@@ -52,13 +55,22 @@ class Account:
             tenant_id=tenant_id_of(oauth.tenant),
             client_id=oauth.client_id,
             confidential=oauth.client_type == "confidential",
+            redirect_uri=oauth.redirect_uri,
             rbac=oauth.app_permission == "rbac",
             mailbox=profile.mailbox.lower(),
+            reader=profile.delivery.mailbox.lower() if profile.delivery and profile.reader else "",
             senders=frozenset({profile.mailbox.lower(), profile.sender.lower()}),
             audiences=profile.expect.aud,
             permissions=profile.expect.permissions,
             scope=oauth.scope,
         )
+
+    def asked_at(self, tenant: str) -> Account:
+        """The same, asked for where this tenant is named: a shared endpoint is everybody's."""
+        return replace(self, tenant=tenant.lower()) if tenant.lower() in SHARED_TENANTS else self
+
+
+SHARED_TENANTS = ("common", "organizations", "consumers")
 
 
 def tenant_id_of(tenant: str) -> str:
@@ -82,6 +94,10 @@ class World:
     permissions: frozenset[str] = frozenset()  # any of them is enough to submit mail; none: likewise
     log: list[LabEvent] = field(default_factory=list)
     messages: list[bytes] = field(default_factory=list)
+    mailboxes: Mailboxes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mailboxes = Mailboxes(self.conditions.mailbox)
 
     def note(self, server: str, what: str) -> None:
         """Keep what a server was asked, bounded to one line."""
@@ -101,4 +117,6 @@ class World:
         )
 
     def _may_open(self, facts: TokenFacts, user: str) -> bool:
-        return user == self.account.mailbox and facts.user.lower() in ("", user)
+        of_this_tenant = facts.tenant_id in ("", self.account.tenant_id)
+        has_access = facts.user.lower() in ("", user) or self.conditions.manner.full_access
+        return of_this_tenant and user == self.account.mailbox and has_access

@@ -157,19 +157,20 @@ def _response(fields: Mapping[str, str]) -> bytes:
 
 
 def _bound(addresses: tuple[str, ...], port: int) -> list[socket.socket]:
-    """One socket for each address, all of one port; an address that this machine has not is left out."""
-    for _ in range(MOST_TRIES):
+    """One socket for each address, all of one port; an address that this machine has not is left out.
+
+    Where somebody else has the port at one of the addresses, a browser might take the answer there.
+    """
+    for _ in range(1 if port else MOST_TRIES):
         first, problem = _socket(addresses[0], port)
         if first is None:
             raise CannotListen(f"{addresses[0]} port {port or 'any'}: {_name(problem)}")
         others = [_socket(one, first.getsockname()[1]) for one in addresses[1:]]
-        if port or not any(_name(why) == "EADDRINUSE" for _, why in others):
+        if not any(_name(why) == "EADDRINUSE" for _, why in others):
             return [first, *(one for one, _ in others if one)]
-        first.close()  # somebody else has the other address's port, where a browser might look first
-        for one, _ in others:
-            if one:
-                one.close()
-    raise CannotListen(f"no port is free at {' and '.join(addresses)}")
+        for one in (first, *(one for one, _ in others if one)):
+            one.close()
+    raise CannotListen(f"{' and '.join(addresses)} port {port or 'any'}: EADDRINUSE")
 
 
 def _socket(address: str, port: int) -> tuple[socket.socket | None, OSError | None]:

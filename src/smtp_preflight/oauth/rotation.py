@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 
 from smtp_preflight.oauth.daemon import in_daemon_thread
 from smtp_preflight.secrets import Secret
@@ -24,19 +25,21 @@ class RotationProblem(Exception):
     """Why the command did not take the token; nothing of what it wrote."""
 
 
-async def hand_on(command: tuple[str, ...], token: Secret) -> None:
+async def hand_on(command: tuple[str, ...], token: Secret, environment: Mapping[str, str]) -> None:
     """Run the command with the token, and nothing else, on its standard input.
 
+    environment: what it inherits.
     Bounded to 10 s, after which it is killed. What it writes is not looked at. Raises RotationProblem.
     """
-    await in_daemon_thread(lambda: _run(command, token), raises=(RotationProblem,))
+    await in_daemon_thread(lambda: _run(command, token, environment), raises=(RotationProblem,))
 
 
-def _run(command: tuple[str, ...], token: Secret) -> None:
+def _run(command: tuple[str, ...], token: Secret, environment: Mapping[str, str]) -> None:
     name = f"on_rotation command {command[0]}"
     try:
         done = subprocess.run(  # noqa: S603 - words of the profile's author, run without a shell
             command,
+            env=environment,
             input=token.reveal().encode(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

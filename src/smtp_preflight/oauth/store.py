@@ -155,10 +155,11 @@ class FileStore:
 
     async def write(self, kept: Kept) -> None:
         """See `Store`: written beside the file, put in its place at once, and the folder told to remember."""
-        # We have the lock: whatever has this name was left by a run that died.
         beside = self.path.with_suffix(".new")
         with _words_of_the_system():
-            file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _OPEN, 0o600)
+            # We have the lock: whatever has this name was left by a run that died, and is not written into.
+            beside.unlink(missing_ok=True)
+            file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
             with os.fdopen(file, "wb") as target:
                 os.fchmod(target.fileno(), 0o600)
                 target.write(_encoded(kept, self._login, str(self.path)))

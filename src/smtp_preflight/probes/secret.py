@@ -7,6 +7,7 @@ import datetime as dt
 import re
 import time
 from dataclasses import replace
+from functools import partial
 
 import httpx
 
@@ -16,7 +17,7 @@ from smtp_preflight.oauth.daemon import in_daemon_thread
 from smtp_preflight.oauth.federation import token_of_job
 from smtp_preflight.oauth.http import Resolve
 from smtp_preflight.oauth.line import Line
-from smtp_preflight.secrets import Secret, SecretProblem, Wallet
+from smtp_preflight.secrets import Secret, SecretProblem, Wallet, inherited
 from smtp_preflight.secrets import resolve as read_secret
 
 LIMIT_S = 10.0
@@ -70,10 +71,9 @@ async def _got(line: Line, key: str, reference: SecretRef) -> tuple[Secret | Non
         async with asyncio.timeout(LIMIT_S + 1):  # whoever reads gives up first, and says why
             if reference.kind == "github":
                 return await token_of_job(line, reference.place[0]), ""
-            return await in_daemon_thread(
-                lambda: read_secret(reference, limit_s=LIMIT_S, binary=key == "certificate"),
-                raises=(SecretProblem,),
-            ), ""
+            read = partial(read_secret, reference, limit_s=LIMIT_S, binary=key == "certificate")
+            environment = inherited(line.profile.oauth.secrets().values())
+            return await in_daemon_thread(partial(read, environment=environment), raises=(SecretProblem,)), ""
     except (SecretProblem, TimeoutError) as problem:
         return None, str(problem) or f"no answer within {LIMIT_S:g} s"
 

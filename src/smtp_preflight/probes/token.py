@@ -33,7 +33,7 @@ from smtp_preflight.oauth.rotation import LIMIT_S as ROTATION_S
 from smtp_preflight.oauth.rotation import RotationProblem, hand_on, passing_machine
 from smtp_preflight.oauth.store import KEYRING, Kept, Store, StoreProblem, opened, sha256
 from smtp_preflight.oauth.tokens import fingerprint, header_of, read_token
-from smtp_preflight.secrets import Secret, Wallet
+from smtp_preflight.secrets import Secret, Wallet, inherited
 
 MOST_METADATA = 30
 MOST_KEYS = 100
@@ -191,7 +191,8 @@ async def _keep(
     lasts = not problems and _store_lasts(profile)
     if rotated and granted.refresh_token and profile.oauth.on_rotation:
         try:
-            await hand_on(profile.oauth.on_rotation, granted.refresh_token)
+            environment = inherited(profile.oauth.secrets().values())
+            await hand_on(profile.oauth.on_rotation, granted.refresh_token, environment)
             lasts = True
         except RotationProblem as problem:
             problems.append(str(problem))

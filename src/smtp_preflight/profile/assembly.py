@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from smtp_preflight.model import (
     Delivery,
@@ -66,7 +67,7 @@ class Assembly:
 
     def section(self, name: str, default: T, table: Table, preset: Mapping[str, Any] | None = None) -> T:
         """Fill a section: what the table gives, then the preset, then the default's own values."""
-        given = {key: value for key, value in table if value is not None}
+        given = table.given()
         values = {**(preset or {}), **given}
         self.origins |= {f"{name}.{key}": "profile" if key in given else "preset" for key in values}
         plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
@@ -96,6 +97,8 @@ class Assembly:
             preset["discovery_uri"] = f"{table.issuer.rstrip('/')}/.well-known/openid-configuration"
         preset |= {"grant": grant, "tenant": tenant, "scope": provider.scope.get(grant, ())}
         preset |= {"authorize_params": params}
+        if table.token_endpoint and not _is_of(provider, table.token_endpoint):
+            preset.pop("token_info_uri", None)  # somebody else's token is none of this provider's business
         oauth = self.section("oauth", OAuth(), table, preset)
         return replace(oauth, authorize_params={**params, **oauth.authorize_params})
 
@@ -129,6 +132,14 @@ class Assembly:
         """How near an end may come; a provider may want tokens to live longer than most do."""
         preset = {"token_life_s": self.provider.token_life_s} if self.provider.token_life_s else {}
         return self.section("thresholds", Thresholds(), self.file.thresholds, preset)
+
+
+def _is_of(provider: Provider, url: str) -> bool:
+    """Whether an address is one of the provider's own."""
+    try:
+        return urlsplit(url).hostname in provider.issuer_hosts
+    except ValueError:
+        return False
 
 
 def _fits(endpoint: Endpoint, table: SmtpTable) -> bool:

@@ -136,8 +136,10 @@ def _with_absolute_paths(content: dict[str, Any], folder: Path) -> dict[str, Any
     def with_path(key: str, value: Any) -> Any:
         if key == "ca_file" or (key == "store" and value != "keyring"):
             return _absolute(value, folder)
-        if key in SECRETS and isinstance(value, dict) and "file" in value:
-            return {**value, "file": _absolute(value["file"], folder)}
+        if key == "file":
+            return _absolute(value, folder)
+        if key in (*SECRETS, "passphrase") and isinstance(value, dict):
+            return with_paths(value)
         return value
 
     def with_paths(table: dict[str, Any]) -> dict[str, Any]:

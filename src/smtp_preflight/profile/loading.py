@@ -12,6 +12,8 @@ from smtp_preflight.profile.files import names_in, read
 from smtp_preflight.profile.parsing import check_complete, parsed
 from smtp_preflight.profile.values import STEM
 
+TEMPLATES = "templates"
+
 
 def load_profile(path: Path, providers: Mapping[str, Provider]) -> Profile:
     """Read a profile; relative paths in it are taken from its folder.
@@ -33,7 +35,8 @@ def find_profiles(names: Sequence[str], folder: Path) -> tuple[Path, ...]:
     """Find the files of profiles given by name, by path to a ``.toml``, or all together by ``all``.
 
     ``all`` leaves out the profiles of a lab, and never looks into sub-folders (templates).
-    Raises ProfileError for an unknown name, and for two files of one stem: their reports would collide.
+    Raises ProfileError for an unknown name, for a template, and for two files of one stem: their reports
+    would collide.
     """
     found: dict[str, Path] = {}
     for path in (path for name in names for path in _files_named(name, folder)):
@@ -48,11 +51,21 @@ def _files_named(name: str, folder: Path) -> list[Path]:
     if name == "all":
         return _files_of_all(folder)
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    _check_no_template(path, folder)
     if not path.is_file():
         wanted = f"a path to a .toml file, or {one_of(names_in(folder), Path(name).stem)}"
         raise ProfileError(short(name, 60), "", "no such profile", wanted)
     _check_stem(path)
     return [path]
+
+
+def _check_no_template(path: Path, folder: Path) -> None:
+    """Neither the path of a template, nor a name that only a template has."""
+    templates = folder / TEMPLATES
+    meant = path if path.is_file() else templates / path.name
+    if meant.is_file() and meant.resolve().parent == templates.resolve():
+        wanted = f"a copy with your own values, {folder / 'NAME.toml'}, as smtp-preflight init NAME makes it"
+        raise ProfileError(str(meant), "", "a template", wanted)
 
 
 def _files_of_all(folder: Path) -> list[Path]:

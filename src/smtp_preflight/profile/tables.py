@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from smtp_preflight.model import GrantType, Severity
-from smtp_preflight.profile.references import Ref, RotationCommand
+from smtp_preflight.model import Severity
+from smtp_preflight.profile.references import (
+    AccessTokenRef,
+    Certificate,
+    FederatedRef,
+    Ref,
+    RotationCommand,
+)
 from smtp_preflight.profile.values import (
     Address,
     Code,
     Count,
     EndpointUrl,
+    Grant,
     Host,
     NameServer,
     Port,
@@ -32,6 +39,10 @@ class Table(BaseModel):
     """A table of the file; a key that is not given is None, and is filled from preset and defaults."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def given(self) -> dict[str, Any]:
+        """What the file says, by the names of the model."""
+        return {key: value for key, value in self if value is not None}
 
 
 class SmtpTable(Table):
@@ -61,7 +72,7 @@ class _OAuthTable(Table):
     client_id: str | None = None
     client_type: Literal["confidential", "public"] | None = None
     client_auth: Literal["post", "basic"] | None = None
-    grant: Annotated[GrantType, Field(strict=False)] | None = None
+    grant: Grant | None = None
     scope: Scope | None = None
     issuer: EndpointUrl | None = None
     authorize_endpoint: EndpointUrl | None = None
@@ -71,15 +82,24 @@ class _OAuthTable(Table):
     authorize_params: PublicParams | None = None
     redirect_uri: str | None = None
     client_secret: Ref | None = None
-    certificate: Ref | None = None
-    federated: Ref | None = None
+    certificate: Certificate | None = None
+    federated: FederatedRef | None = None
     service_account: Ref | None = None
     refresh_token: Ref | None = None
-    access_token: Ref | None = None
+    access_token: AccessTokenRef | None = None
     secret_expires: dt.date | None = None
     app_permission: Literal["role", "rbac"] | None = None
     store: Text | None = None
     on_rotation: RotationCommand | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The certificate and its passphrase are two secrets, each read and checked by itself."""
+        given = super().given()
+        if self.certificate:
+            given["certificate"] = self.certificate.file
+            if self.certificate.passphrase:
+                given["certificate_passphrase"] = self.certificate.passphrase
+        return given
 
 
 class _ExpectTable(Table):

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from smtp_preflight.model import GrantType
 from smtp_preflight.profile.errors import quoted, wrong
 from smtp_preflight.profile.references import SECRETS
 
@@ -21,13 +22,18 @@ _CODE = re.compile(r"[a-z][a-z0-9_]*")
 _LONGEST_S = 3600
 
 
+def ascii_address(value: str) -> str:
+    """One mail address, its domain in A-labels; empty where it is none."""
+    local, _, domain = value.rpartition("@")
+    address = f"{local}@{_ascii(domain)}"
+    return address if _ADDRESS.fullmatch(address) else ""
+
+
 def _address(value: str) -> str:
     """Accept one mail address; a domain of other letters becomes its A-label form."""
-    local, _, domain = value.rpartition("@")
-    ascii_value = f"{local}@{_ascii(domain)}"
-    if not _ADDRESS.fullmatch(ascii_value):
+    if not (address := ascii_address(value)):
         raise wrong(quoted(value), "one mail address, such as alerts@contoso.com")
-    return ascii_value
+    return address
 
 
 def _ascii(host: str) -> str:
@@ -54,6 +60,17 @@ def _public_params(value: dict[str, str]) -> dict[str, str]:
     for key in value:
         if key in SECRETS or "password" in key:
             raise wrong(f"a secret under {key} (not shown)", "parameters that anybody may see")
+    return value
+
+
+def _grant(value: object) -> object:
+    """Name the grant that will not do, and why; of any other, the list says what there is."""
+    if value in ("password", "ropc"):
+        raise wrong(
+            f"{quoted(str(value))}, the password grant",
+            f"one of {', '.join(GrantType)}; RFC 9700 forbids handing a password to a program, and Microsoft "
+            "refuses it to personal accounts and wherever a second factor is asked for",
+        )
     return value
 
 
@@ -105,10 +122,23 @@ def _is_name_server(value: str) -> bool:
     return port is None or 1 <= int(port) <= 65535
 
 
-Text = Annotated[str, _fitting(str.strip, "at least one word", lambda _: "an empty text")]
-Code = Annotated[str, _fitting(_CODE.fullmatch, "a code in snake_case, such as dmarc_missing")]
-Stem = Annotated[str, _fitting(STEM.fullmatch, "the name of a profile, such as contoso")]
-Address = Annotated[str, AfterValidator(_address)]
+def _text_like(pattern: str) -> WithJsonSchema:
+    """What an editor is told of a text whose whole has to fit."""
+    return WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
+
+
+Text = Annotated[
+    str, _fitting(str.strip, "at least one word", lambda _: "an empty text"), _text_like(r".*\S.*")
+]
+Code = Annotated[
+    str,
+    _fitting(_CODE.fullmatch, "a code in snake_case, such as dmarc_missing"),
+    _text_like(_CODE.pattern),
+]
+Stem = Annotated[
+    str, _fitting(STEM.fullmatch, "the name of a profile, such as contoso"), _text_like(STEM.pattern)
+]
+Address = Annotated[str, AfterValidator(_address), _text_like(r"[^@\s]+@[^@\s]+")]
 Recipients = Annotated[list[Address], Field(min_length=1, max_length=100), AfterValidator(_distinct)]
 Host = Annotated[str, AfterValidator(_ascii)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -116,9 +146,15 @@ NameServer = Annotated[
     str,
     _fitting(_is_name_server, "an address or address:port, such as 192.0.2.53 or [2001:db8::53]:5353"),
 ]
-EndpointUrl = Annotated[str, _url("https")]  # secrets are sent to it, and only over TLS
-ProxyUrl = Annotated[str, _url("http", "https")]
-Scope = Annotated[list[str], BeforeValidator(_words)]
+Grant = Annotated[GrantType, Field(strict=False), BeforeValidator(_grant)]
+# Secrets are sent to it, and only over TLS.
+EndpointUrl = Annotated[str, _url("https"), _text_like(r"https://[^@\s]+")]
+ProxyUrl = Annotated[str, _url("http", "https"), _text_like(r"https?://[^@\s]+")]
+Scope = Annotated[
+    list[str],
+    BeforeValidator(_words),
+    WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}}),
+]
 PublicParams = Annotated[dict[str, str], AfterValidator(_public_params)]
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S)]
 Count = Annotated[int, Field(ge=0, le=36500)]

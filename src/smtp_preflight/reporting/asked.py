@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from smtp_preflight.model import Question, ReportedFinding, Run, Stage
@@ -25,6 +25,7 @@ KINDS: Mapping[str, tuple[str, Stage]] = {
     "TlsReporting": ("TLS reporting of", Stage.DNS),
     "TcpConnects": ("connect", Stage.TCP),
     "PortCheck": ("connect", Stage.TCP),
+    "ServiceCheck": ("a look at", Stage.TCP),
     "SmtpGreeting": ("greeting", Stage.GREETING),
     "Ehlo": ("EHLO", Stage.GREETING),
     "StartTls": ("STARTTLS", Stage.STARTTLS),
@@ -38,6 +39,9 @@ KINDS: Mapping[str, tuple[str, Stage]] = {
     "MailFrom": ("MAIL FROM", Stage.MAIL_FROM),
     "RcptTo": ("RCPT TO", Stage.RCPT_TO),
     "DataExchange": ("DATA", Stage.DATA),
+    "ReaderGrant": ("token request of profile", Stage.DELIVERY),
+    "Arrival": ("the message in", Stage.DELIVERY),
+    "MailboxLogin": ("login to", Stage.MAILBOX_ACCESS),
 }
 
 
@@ -45,6 +49,7 @@ KINDS: Mapping[str, tuple[str, Stage]] = {
 class Asked:
     """One question with its times, in seconds since the run began."""
 
+    kind: str
     what: str
     stage: Stage | None  # None: of a kind that this version does not know
     began_s: float
@@ -67,6 +72,7 @@ class Spoken:
     who: str  # C: we, S: the server, -: what happened to the connection
     text: str
     marked: bool = False  # where the cause shows
+    about: str = ""  # the question it answers, where the text does not tell
 
 
 def waiting_line(questions: Iterable[Question], width: int) -> str:
@@ -88,6 +94,7 @@ def _asked(entry: Mapping[str, Any], started: dt.datetime) -> Asked:
         stage = Stage.TLS  # asked again because of TLS
     began = dt.datetime.fromisoformat(entry["asked_at"])
     return Asked(
+        kind=kind,
         what=f"{label} {subject}".rstrip(),
         stage=stage,
         began_s=max(0.0, (began - started).total_seconds()),
@@ -130,7 +137,7 @@ def transcript(run: Run) -> tuple[Spoken, ...]:
     steps = [(one, lines) for one in asked(run) if (lines := tuple(_lines(one)))]
     marks = _marks(steps, next(iter(told(run)), None))
     spoken = [
-        Spoken(line.at_s, line.who, line.text, (number, place) in marks)
+        replace(line, marked=(number, place) in marks)
         for number, (_, lines) in enumerate(steps)
         for place, line in enumerate(lines)
     ]
@@ -146,7 +153,7 @@ def _lines(question: Asked) -> Iterator[Spoken]:
         yield Spoken(question.began_s + line["at_s"] - first, line["who"], line["text"])
     if http := question.value.get("http"):
         yield Spoken(question.began_s, "C", f"{http['method']} {http['url']}")
-        yield Spoken(question.ended_s, *_http_answer(http, question.value))
+        yield Spoken(question.ended_s, *_http_answer(http, question.value), about=question.what)
 
 
 def _http_answer(http: Mapping[str, Any], value: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from smtp_preflight.knowledge import Entry, entry, knowledge_date
+from smtp_preflight.knowledge.admin import admin_block
 from smtp_preflight.model import Cause, Certainty, short
 from smtp_preflight.reporting.inert import bounded_lines, printable
 from smtp_preflight.reporting.wording import CERTAINTIES, WHO
@@ -16,21 +17,23 @@ MOST_OF_A_LINE = 400
 NOTHING_WRONG = "Nothing wrong was seen."
 
 
-def cause_lines(causes: Sequence[Cause], quote: str, marks: Mapping[str, str]) -> Iterator[str]:
+def cause_lines(
+    causes: Sequence[Cause], quote: str, marks: Mapping[str, str], provider: str = ""
+) -> Iterator[str]:
     """What was judged, the first cause in full, and the others with the look that would decide.
 
     quote: foreign words, credentials already taken out.
     marks: what to quote in a ticket (trace id and the like), by name.
+    provider: the id of a preset, where it is known.
     """
-    yield "Judged by:"
-    yield from (f"| {line}" for line in bounded_lines(quote, MOST_QUOTED, MOST_OF_A_LINE))
-    yield from (f"| {name}: {printable(short(value, 100))}" for name, value in marks.items())
-    yield ""
+    judged = [f"| {line}" for line in bounded_lines(quote, MOST_QUOTED, MOST_OF_A_LINE)]
+    judged += [f"| {name}: {printable(short(value, 100))}" for name, value in marks.items()]
+    yield from ("Judged by:", *judged, "") if judged else ()
     if not causes:
         yield NOTHING_WRONG
         return
     first, *others = causes
-    yield from entry_lines(entry(first.code), first.facts, _how_sure(first))
+    yield from entry_lines(entry(first.code), first.facts, _how_sure(first), provider)
     if others:
         yield ""
         yield "It may also be:"
@@ -39,20 +42,29 @@ def cause_lines(causes: Sequence[Cause], quote: str, marks: Mapping[str, str]) -
     yield f"Knowledge of {knowledge_date()}."
 
 
-def entry_lines(known: Entry, facts: Mapping[str, str], how_sure: Sequence[str] = ()) -> Iterator[str]:
-    """The entry with the user's own values; what is not known stays ``<name>``."""
+def entry_lines(
+    known: Entry, facts: Mapping[str, str], how_sure: Sequence[str] = (), provider: str = ""
+) -> Iterator[str]:
+    """The entry with the user's own values; what is not known stays ``<name>``.
+
+    provider: the id of a preset, where it is known: what its administrator can run comes last.
+    """
     yield from wrapped(f"{known.code}: {known.filled(known.title, facts)}")
     for told in how_sure:
         yield from wrapped(told)
     yield ""
-    yield from wrapped(known.filled(known.meaning, facts))
+    yield from wrapped(known.told(facts))
     yield ""
     yield f"Who can act: {WHO[known.who]}"
-    for number, step in enumerate(known.remedy, 1):
-        yield from wrapped(known.filled(step, facts), first=f"{number}. ")
+    for number, step in enumerate(known.steps(facts), 1):
+        yield from wrapped(step, first=f"{number}. ")
     yield ""
     yield "References:"
     yield from (f"- {one}" for one in known.references)
+    yield f"Last verified: {known.verified.isoformat()}"
+    if commands := admin_block(known.code, provider, facts):
+        yield from ("", "For the administrator (PowerShell):")
+        yield from (printable(line) for line in commands)
 
 
 def _how_sure(cause: Cause) -> list[str]:

@@ -1,15 +1,15 @@
 """Annotations for GitHub's log: commands are ours alone, so every value in them is escaped."""
 
-from smtp_preflight.model import Run, Severity
+from smtp_preflight.model import Run
 from smtp_preflight.reporting.inert import printable
-from smtp_preflight.reporting.wording import WHO, told
+from smtp_preflight.reporting.wording import WHO, is_red, told
 
 
 def annotations(run: Run) -> list[str]:
     """One line for each finding that somebody should act on; for a log of GitHub Actions and nowhere else."""
     return [
         _command(
-            "error" if one.severity is Severity.ERROR and not one.waived else "warning",
+            "error" if is_red(run, one) else "warning",
             title=f"{run.profile}: {one.code}",
             message=f"{one.title} ({one.certainty}; for: {WHO[one.who]})",
         )

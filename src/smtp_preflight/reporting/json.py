@@ -32,6 +32,7 @@ def plain(run: Run) -> dict[str, Any]:
         "knowledge": run.knowledge,
         "replayed_from": run.replayed_from,
         "recorded_knowledge": run.recorded_knowledge,
+        "recorded_codes": run.recorded_codes,
         "profile": run.profile,
         "provider": run.provider,
         "settings": {key: {"value": one.value, "from": one.origin} for key, one in run.settings.items()},
@@ -47,6 +48,7 @@ def plain(run: Run) -> dict[str, Any]:
         "findings": [asdict(one) for one in run.findings],
         "checks": [asdict(one) for one in run.checks],
         "until_when": [asdict(one) for one in run.until_when],
+        "since_last_ready": asdict(run.since_last_ready) if run.since_last_ready else None,
         "environment": run.environment,
         "evidence": run.evidence,
     }

@@ -17,6 +17,9 @@ from smtp_preflight.model import Run, Setting
 
 T = TypeVar("T")
 
+MASKED = "e-mail addresses"
+"""Stands in the environment of a run whose addresses were masked, and so in its ``report.json``."""
+
 _AT = r"(?:@|%40)"
 _DOMAIN = r"(?:[\w-]+(?:\.[\w-]+)*|\[[\w.:]+\])"
 _LOCAL = r"[\w.+#~-]+(?:'[\w.+#~-]+)*"  # in running text; a setting may hold a stranger one
@@ -26,15 +29,21 @@ _WHOLE = re.compile(rf'{_LIVE}?((?:[^\s@<>"]+|"[^"\n]+")@{_DOMAIN})')
 
 def masked(report: dict[str, Any]) -> dict[str, Any]:
     """A ``report.json`` with every address masked, keys and check ids included."""
-    return _masked(report, report.get("settings"))
+    return masked_like(report, report.get("settings"))
 
 
 def masked_run(run: Run) -> Run:
     """The same for a run, so that every format is written from it; codes and outcomes stay."""
-    return _masked(run, run.settings)
+    return masked_like(run, run.settings)
 
 
-def _masked(whole: T, settings: object) -> T:
+def told_masked(run: Run) -> Run:
+    """The run with a note of its masking among what is said of its environment, for every report of it."""
+    note = {MASKED: "masked: each local part has a name instead"}
+    return replace(run, environment={**run.environment, **note})
+
+
+def masked_like(whole: T, settings: object) -> T:
     """Mask everything; the settings' addresses come first, and are known however strange they are."""
     known = dict.fromkeys(
         found[1].casefold() for text in _texts(settings) if (found := _WHOLE.fullmatch(text))

@@ -8,23 +8,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smtp_preflight.model import ReportedFinding, Run
+from smtp_preflight.reporting.admin import blocks
 from smtp_preflight.reporting.inert import bounded_lines, fenced, markdown
 from smtp_preflight.reporting.wording import (
     CERTAINTIES,
     REPLAY,
     VERDICTS,
     WHO,
+    capital,
+    change_words,
     counts,
     left,
     proven_sentence,
     reason_incomplete,
     remarks,
+    replay_sentence,
+    since_sentence,
     told,
 )
 
 NAME = "summary.md"
-SEEN_LINES, SEEN_WIDTH = 9, 300
-MOST_STEPS, MOST_OTHERS, MOST_ENDS = 7, 4, 2  # which keeps the whole under 60 lines
+SEEN_LINES, SEEN_WIDTH = 5, 300
+# Which keeps the whole under 60 lines.
+MOST_STEPS, MOST_CHANGES, MOST_COMMANDS, MOST_OTHERS, MOST_ENDS = 5, 3, 4, 2, 2
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
@@ -43,12 +49,17 @@ def _lines(run: Run) -> Iterator[str]:
     sentence = markdown(f"{proven_sentence(run)} {reason_incomplete(run)}").strip()
     yield f"# {markdown(run.profile)}: {VERDICTS[run.verdict]}"
     yield ""
-    yield f"{sentence[:1].upper()}{sentence[1:]}"
+    yield capital(sentence)
     yield ""
     yield f"{markdown(provider)}, {started} UTC: {counts(run)}."
+    if again := replay_sentence(run):
+        yield from ("", markdown(capital(again)))
     found = told(run)
     if found:
         yield from _cause(found[0])
+    yield from _changes(run)
+    if found:
+        yield from _commands(run, found[0].code)
     yield from _others(found[1:])
     yield from _ends(run)
     yield ""
@@ -72,6 +83,27 @@ def _cause(finding: ReportedFinding) -> Iterator[str]:
             f"- `{one.code}` ({one.certainty}){': ' + markdown(one.decide_by) if one.decide_by else ''}"
             for one in finding.alternatives
         )
+
+
+def _changes(run: Run) -> Iterator[str]:
+    """What has changed since mail could last leave: a fault right after a change is often that change."""
+    if sentence := since_sentence(run):
+        yield from ("", f"**{markdown(capital(sentence))}**")
+        changes = run.since_last_ready.changes if run.since_last_ready else ()
+        yield from _bounded([f"- {markdown(change_words(one))}" for one in changes], MOST_CHANGES)
+
+
+def _commands(run: Run, code: str) -> Iterator[str]:
+    """What an administrator can run for the cause; the HTML report explains it."""
+    for block in blocks(run):
+        if block.code == code:
+            yield from ("", "**For the administrator** (PowerShell; read it first, nobody has run it)")
+            yield from fenced("\n".join(_first(list(block.commands))), "powershell").split("\n")
+
+
+def _first(commands: list[str]) -> list[str]:
+    more = len(commands) - MOST_COMMANDS
+    return commands if more <= 0 else [*commands[: MOST_COMMANDS - 1], f"# … {more + 1} more in the report"]
 
 
 def _others(findings: tuple[ReportedFinding, ...]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from smtp_preflight.reporting.inert import bounded_lines, printable
 from smtp_preflight.reporting.wording import (
     VERDICTS,
     WHO,
+    change_words,
     counts,
     proven_sentence,
     reason_incomplete,
     remarks,
+    replay_sentence,
+    since_sentence,
     told,
 )
 
@@ -22,6 +26,11 @@ MOST_LINES = 25
 MOST_SEEN, SEEN_IN_SUMMARY = 40, 6  # lines of foreign text: of a failed check, at the end
 MOST_OF_A_LINE = 400  # characters of a foreign line
 MOST_OTHERS = 4
+MOST_CHANGES = 2
+MOST_OF_A_REPLAY = 3  # lines
+MOST_OF_THE_MEANING = 4  # lines
+
+_SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z`\"])")
 
 
 def finding_lines(finding: ReportedFinding) -> list[str]:
@@ -44,26 +53,46 @@ def finding_lines(finding: ReportedFinding) -> list[str]:
 def summary_lines(run: Run, place: Path) -> list[str]:
     """The last words of a run: verdict, first cause, remedy, and where the report is."""
     sentence = f"{VERDICTS[run.verdict]}: {proven_sentence(run)} {reason_incomplete(run)}"
-    head = [*_wrapped(sentence), *_wrapped(counts(run))]
-    tail = [f"Report: {printable(str(place / 'report.html'))}"]
+    head = [*_wrapped(sentence), *_wrapped(counts(run)), *_wrapped(replay_sentence(run))[:MOST_OF_A_REPLAY]]
     found = told(run)
-    others = _others(found[1:])
-    room = MOST_LINES - len(head) - len(tail) - len(others) - 1
-    cause = _cause(found[0], room) if found else []
-    return [*head, *([""] if found else []), *cause, *others, *tail]
+    tail = [*_changes(run), *_others(found[1:]), f"Report: {printable(str(place / 'report.html'))}"]
+    cause = _cause(found[0], MOST_LINES - len(head) - len(tail) - 1) if found else []
+    return [*head, *([""] if found else []), *cause, *tail]
+
+
+def _changes(run: Run) -> list[str]:
+    """When mail could last leave, and the change that is likeliest to matter."""
+    changes = run.since_last_ready.changes if run.since_last_ready else ()
+    told = [f"  {change_words(one)}" for one in changes[:MOST_CHANGES]]
+    more = len(changes) - MOST_CHANGES
+    return [
+        *_wrapped(since_sentence(run)),
+        *map(_cut, told),
+        *([f"  … {more} more in the report"] if more > 0 else []),
+    ]
 
 
 def _cause(finding: ReportedFinding, room: int) -> list[str]:
-    """Cause and remedy; of the evidence as much as there is room for."""
-    lines = [
-        *_wrapped(f"{finding.severity}: {finding.title} [{finding.code}, {finding.certainty}]", rest="  "),
-        *_wrapped(f"who can act: {WHO[finding.who]}"),
-        *_steps(finding),
-    ]
+    """Cause and remedy; of the meaning and the evidence as much as there is room for."""
+    title = _wrapped(f"{finding.severity}: {finding.title} [{finding.code}, {finding.certainty}]", rest="  ")
+    acting = [*_wrapped(f"who can act: {WHO[finding.who]}"), *_steps(finding)]
+    gist = _gist(finding.meaning)
+    lines = [*title, *(gist if len(title) + len(gist) + len(acting) <= room else []), *acting]
     if len(lines) > room:
         return [*lines[: room - 1], "… the rest is in the report."]
     seen = ["seen:", *_foreign(finding.seen, min(SEEN_IN_SUMMARY, room - len(lines) - 2))]
     return [*lines, *seen] if len(lines) + 3 <= room else lines
+
+
+def _gist(meaning: str) -> list[str]:
+    """The first sentences of a meaning, as many as fit a few lines."""
+    kept: list[str] = []
+    for number in range(1, len(sentences := _SENTENCE_END.split(meaning)) + 1):
+        lines = _wrapped(" ".join(sentences[:number]))
+        if len(lines) > MOST_OF_THE_MEANING:
+            break
+        kept = lines
+    return kept
 
 
 def _others(findings: tuple[ReportedFinding, ...]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from smtp_preflight.model import (
     Certainty,
+    Change,
     CheckResult,
     DataExchange,
     Deadline,
@@ -109,6 +110,36 @@ def proven_sentence(run: Run) -> str:
     return f"proven up to {STAGES[run.proven]}; no message was sent."
 
 
+def capital(sentence: str) -> str:
+    """A sentence that stands alone."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def since_sentence(run: Run) -> str:
+    """When mail could last leave, and whether anything has changed; empty where there is nothing to say."""
+    since = run.since_last_ready
+    if since is None or not (since.changes or run.red):
+        return ""
+    told = "" if since.changes else " nothing of what was asked both times has changed."
+    return f"since the last ready run ({since.started:%Y-%m-%d %H:%M} UTC):{told}"
+
+
+def change_words(change: Change) -> str:
+    """One change, before and after."""
+    return f"{change.what}: {change.before or 'nothing'} → {change.after or 'nothing'}"
+
+
+def replay_sentence(run: Run) -> str:
+    """Whose evidence was judged again, by which knowledge; empty for a run of its own."""
+    if run.replayed_from is None:
+        return ""
+    newer = run.knowledge != run.recorded_knowledge
+    recorded = f", recorded with that of {run.recorded_knowledge}" if newer else ""
+    same = tuple(dict.fromkeys(one.code for one in told(run))) == run.recorded_codes
+    then = "" if same else f" It found then: {', '.join(run.recorded_codes) or 'nothing to act on'}."
+    return f"judged again by the knowledge of {run.knowledge}{recorded}.{then} From {run.replayed_from}"
+
+
 def counts(run: Run) -> str:
     """How many checks came out how: ``17 passed, 2 skipped``."""
     counted = Counter(one.outcome for one in run.checks)
@@ -118,6 +149,12 @@ def counts(run: Run) -> str:
 def told(run: Run) -> tuple[ReportedFinding, ...]:
     """The findings that somebody should act on, the first of them being the cause; notices left out."""
     return tuple(one for one in run.findings if one.severity is not Severity.NOTICE)
+
+
+def is_red(run: Run, finding: ReportedFinding) -> bool:
+    """It turned a check red: it keeps mail from leaving, or with ``--warnings-fail`` only warns."""
+    shown = any(one.id == finding.check and one.outcome is Outcome.FAILED for one in run.checks)
+    return shown or finding in run.red
 
 
 def left(deadline: Deadline) -> str:

@@ -1,29 +1,36 @@
-"""The faults of the lab: what can be broken, one thing at a time.
+"""The faults of the lab: what can be broken.
 
-A fault is a row: its code, where it shows, at which providers it exists, and the ``Conditions`` it puts the
-servers under. The rows stand in one module per part of the way.
+A fault is a row: its code, where it shows, at which providers and in which profiles it can be, what it puts
+the servers under (``Conditions``) and what it has somebody write into the profile. The rows stand in one
+module per part of the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
-from smtp_preflight.lab.conditions import Conditions
-from smtp_preflight.lab.faults import connection, identity, mail
+from smtp_preflight.lab.faults import connection, identity, mail, mailbox, names, profile
 from smtp_preflight.lab.faults.fault import PROVIDERS, Fault
 
-FAULTS: Mapping[str, Fault] = {row.code: row for part in (connection, identity, mail) for row in part.ROWS}
+PARTS = (profile, names, connection, identity, mail, mailbox)
+"""In the order of the mail's way."""
+
+FAULTS: Mapping[str, Fault] = {row.name: row for part in PARTS for row in part.ROWS}
 
 
-def conditions_for(provider: str, fault: str | None) -> Conditions:
-    """Return what the servers are to do; raises ValueError for what a lab cannot be."""
+def faults_at(provider: str, names: Iterable[str]) -> tuple[Fault, ...]:
+    """The faults of these names; raises ValueError for what a lab of this provider cannot be."""
     if provider not in PROVIDERS:
         raise ValueError(f"no lab for provider {provider!r}; there is one for {', '.join(PROVIDERS)}")
-    if fault is None:
-        return Conditions()
-    if fault not in FAULTS:
-        raise ValueError(f"unknown fault {fault!r}; known are {', '.join(FAULTS)}")
-    row = FAULTS[fault]
+    return tuple(_fault_at(provider, name) for name in names)
+
+
+def _fault_at(provider: str, name: str) -> Fault:
+    if name not in FAULTS:
+        near = "".join(f"; did you mean {one}?" for one in get_close_matches(name, FAULTS, 1))
+        raise ValueError(f"unknown fault {name!r}: `smtp-preflight faults` lists those there are{near}")
+    row = FAULTS[name]
     if provider not in row.provider:
-        raise ValueError(f"{fault} does not exist at {provider}; it does at {', '.join(row.provider)}")
-    return row.conditions
+        raise ValueError(f"{name} does not exist at {provider}; it does at {', '.join(row.provider)}")
+    return row

@@ -160,6 +160,14 @@ _READING = (
         needs=(ALSO_CHECKS_IMAP,),
     ),
     Fault(
+        "mailbox_server_busy",
+        Stage.DELIVERY,
+        PROVIDERS,
+        "the mailbox is open at too many programs already",
+        _mailbox(imap_busy=True),
+        needs=(ALSO_CHECKS_IMAP,),
+    ),
+    Fault(
         "mailbox_token_refused",
         Stage.DELIVERY,
         PROVIDERS,

@@ -1,0 +1,48 @@
+"""TLS at the server's side, byte by byte.
+
+asyncio's own hangs up on a client whose handshake fails without sending the alert that says why
+(RFC 8446 section 6.2), which real servers do send.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+
+
+class ServerTls:
+    """One connection's TLS engine: protected bytes in and out, words in between."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._engine = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.established = False
+
+    def receive(self, data: bytes) -> None:
+        """Take what came over the network."""
+        self._incoming.write(data)
+
+    def read(self) -> bytes:
+        """Shake hands as far as it goes, and return what was said; raises ssl.SSLError where either fails."""
+        words = bytearray()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            if not self.established:
+                self._engine.do_handshake()
+                self.established = True
+            while data := self._engine.read():
+                words += data
+        return bytes(words)
+
+    def write(self, words: bytes) -> None:
+        """Protect what is to be said."""
+        self._engine.write(words)
+
+    def close(self) -> None:
+        """Say that nothing more will be said (RFC 8446 section 6.1)."""
+        with contextlib.suppress(ssl.SSLError):  # the client has not said so yet
+            self._engine.unwrap()
+
+    def outgoing(self) -> bytes:
+        """What has to go over the network now, alerts among it."""
+        return self._outgoing.read()
