@@ -7,7 +7,7 @@ READY  := $(VENV)/ready
 NODE   := tests/node/node_modules/ready
 JUNIT  := tests/schemas/junit-10.xsd
 
-.PHONY: demo test lint format score docs bench golden clean
+.PHONY: demo test lint format score docs gallery bench golden clean
 
 demo: $(READY)  ## Check a mail setup against servers that this machine starts itself.
 	$(BIN)/pytest --profile=demo
@@ -33,6 +33,9 @@ docs: $(READY)  ## Write what is generated in docs/ anew: from the knowledge, th
 	$(BIN)/python docs/generate_faults.py
 	$(BIN)/python docs/generate_schema.py
 	$(BIN)/python docs/generate_profile.py
+
+gallery: $(READY)  ## Take the pictures of docs/gallery/ anew, where Chromium is installed.
+	$(BIN)/python docs/gallery/make.py
 
 bench: $(READY)  ## How long a run takes, and what 1,000 profiles cost; looked at, never asserted.
 	$(BIN)/python tests/bench.py

@@ -23,9 +23,9 @@ HEAD = """<!-- Written by `make docs` from src/smtp_preflight/profile: change it
 
 A profile is a TOML file in `profiles/`, or anywhere. `smtp-preflight init` writes a first one with comments;
 [profiles/templates](../profiles/templates/) has one for each way to send. Few keys are needed, for the preset
-of a provider knows the rest; the report shows where each value came from. A key that is not on this page is an
-error, which names the nearest one that is. Editors that know [the schema](profile.schema.json) complete and
-check a profile whose first line names it, as those of `init` do.
+of a provider knows the rest; the report shows where each value came from. A key that is not on this page is
+an error, which names the nearest one that is. Editors that know [the schema](profile.schema.json) complete
+and check a profile whose first line names it, as those of `init` do.
 
 Secrets are named, never written down: `{ env = "NAME" }`, `{ file = "path" }`,
 `{ command = ["program", "argument"] }`, `{ keyring = ["service", "user"] }` ([tokens.md](tokens.md)). Run

@@ -109,6 +109,17 @@ def test_a_hostile_value_never_gets_into_a_command(code: str, hostile: str) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "same"),
+    [("send_as_denied", ("sender", "login")), ("shared_mailbox_as_sasl_user", ("mailbox", "token_user"))],
+)
+def test_nobody_is_given_a_right_on_itself(code: str, same: tuple[str, str]) -> None:
+    """Where the sender is the account that logs in, there is nothing to give."""
+    assert admin_block(code, "microsoft365", VALUES | dict.fromkeys(same, "Alerts@contoso.com")) == ()
+    application = VALUES | {"sender": "alerts@contoso.com", "mailbox": "alerts@contoso.com", "login": OBJECT}
+    assert admin_block(code, "microsoft365", application)
+
+
 def test_a_quote_in_a_name_is_doubled() -> None:
     (line,) = (
         line

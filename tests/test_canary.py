@@ -292,7 +292,7 @@ def test_nothing_leaks_where_a_server_echoes(what: str, watched: Any, leaks: Any
 def test_nothing_leaks_beside_the_reports(
     watched: Any, leaks: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Metrics, GitHub's annotations, history, what has changed, and two runs compared by `smtp-preflight diff`."""
+    """Metrics, history, what has changed since, and two runs compared by `smtp-preflight diff`."""
     beside = (f"--report-dir={tmp_path}", f"--metrics={tmp_path / 'metrics.prom'}", "--warnings-fail")
     done, canaries = watched("--profile=demo", "--profile=demo-gmail", *beside)
     after, more = watched("--profile=demo", "--fault=xoauth2_not_advertised", *beside)
@@ -300,7 +300,8 @@ def test_nothing_leaks_beside_the_reports(
     assert main(["diff", str(old), str(new)]) == 0
     said = capsys.readouterr().out
     assert "offers AUTH" in said
-    written = ((str(file), file.read_text(encoding="utf-8")) for file in tmp_path.rglob("*") if file.is_file())
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    written = [(str(file), file.read_text(encoding="utf-8")) for file in files]
     places = [("diff", said), ("terminal", done.stdout), ("terminal", after.stdout), *written]
     assert {"metrics.prom", "summary.md"} <= {Path(name).name for name, _ in places}
     assert leaks(places, canaries + more) == []

@@ -303,6 +303,15 @@ def test_why_entra_grants_nothing(error: str, number: str, grant: str, code: str
     assert f"AADSTS{number}" in finding.causes[0].facts["seen"]
 
 
+def test_nothing_is_told_of_whose_an_opaque_token_is_unless_the_provider_says(seen: MakeSeen) -> None:
+    """Not even that it is nobody's."""
+    opaque = AccessToken(observed_at=NOW, length=200, fingerprint="", opaque=True)
+    grant = Grant(asked_at=NOW, grant=USER, http=http(), token=opaque)
+    info = TokenInfo(asked_at=NOW, http=http(), claims={"email": "bob@contoso.com"})
+    assert signs_of(seen(grant, preset="google")).facts["token_user"] == ""
+    assert signs_of(seen(grant, info, preset="google")).facts["token_user"] == "bob@contoso.com"
+
+
 @pytest.mark.parametrize(
     ("oauth", "words", "named"),
     [

@@ -242,7 +242,7 @@ def test_a_first_profile_says_what_was_found_and_what_comes_next(capsys: pytest.
         "\n"
         "Next:\n"
         "  fill in oauth.client_id\n"
-        "  export MINE_CLIENT_SECRET=…\n"
+        "  set the environment variable MINE_CLIENT_SECRET\n"
         "  smtp-preflight login mine\n"
         "  smtp-preflight check mine\n"
     )

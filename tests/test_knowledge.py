@@ -176,13 +176,24 @@ def test_unknown_values_show_their_name() -> None:
 @every_entry
 def test_every_placeholder_is_filled_or_its_sentence_left_out(entry: Entry) -> None:
     """No brace of ours is ever shown, and nothing is told of what was not seen."""
-    everything = dict.fromkeys(SETTINGS | SEEN, "known")
+    everything = dict.fromkeys(SETTINGS | SEEN, "known") | {"sender": "known to differ"}
     for facts in ({}, everything):
         shown = " ".join((entry.told(facts), *entry.steps(facts), entry.filled(entry.decide_by, facts)))
         assert not [name for name in SETTINGS | SEEN if f"{{{name}}}" in shown]
     assert "known" in entry.told(everything) or not placeholders_in(entry.meaning)
     assert not [name for name in SEEN if f"<{name.replace('_', ' ')}>" in entry.told({})]
     assert len(entry.told({})) > 80
+
+
+def test_one_address_is_not_set_apart_from_itself() -> None:
+    """Whoever sends as itself is not told to give itself a right."""
+    entry = entries()["send_as_denied"]
+    two = {"mailbox": "alerts@contoso.com", "sender": "news@contoso.com"}
+    one = two | {"sender": "Alerts@contoso.com"}
+    assert any("-Trustee 'alerts@contoso.com'" in step for step in entry.steps(two))
+    assert not [step for step in entry.steps(one) if "Trustee" in step or "instead of" in step]
+    assert "the message comes from news@contoso.com" in entry.told(two)
+    assert "alerts@contoso.com" not in entry.told(one).lower()
 
 
 def test_what_was_not_seen_is_not_told() -> None:

@@ -1,6 +1,6 @@
 """Hand-built runs become the files and lines they should: golden texts, and what every format promises.
 
-Where a change of the golden texts is meant, run this file with ``UPDATE_GOLDEN=1`` and read the difference.
+Where a change of the golden texts is meant, call ``make golden`` and read the difference.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from smtp_preflight.model import (
     Alternative,
     AuthExchange,
     Certainty,
+    Change,
     CheckResult,
     Deadline,
     DnsAnswer,
@@ -53,6 +54,7 @@ from smtp_preflight.model import (
     Seen,
     Setting,
     Severity,
+    SinceLastReady,
     SmtpGreeting,
     SmtpReply,
     Stage,
@@ -63,7 +65,18 @@ from smtp_preflight.model import (
     Verdict,
 )
 from smtp_preflight.probes.questions import ROWS
-from smtp_preflight.reporting import asked, glossary, html, junit, summary, terminal, way, wording
+from smtp_preflight.reporting import (
+    asked,
+    github,
+    glossary,
+    html,
+    junit,
+    metrics,
+    summary,
+    terminal,
+    way,
+    wording,
+)
 from smtp_preflight.reporting import json as report_json
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -299,6 +312,13 @@ def failing(seen_with: Make) -> Run:
             blocked,
         ),
         until_when=(Deadline("client_secret", dt.date(2026, 11, 17), -3, "profile"),),
+        since_last_ready=SinceLastReady(
+            STARTED - dt.timedelta(days=1),
+            (
+                Change(Stage.TLS, "TLS handshake: issuer", "CN=Good CA", "CN=Proxy"),
+                Change(None, "knowledge", "2026-11-19", "2026-11-20"),
+            ),
+        ),
     )
 
 
@@ -337,6 +357,9 @@ def hostile(seen_with: Make) -> Run:
         ),
         settings={"smtp.host": Setting(HOSTILE, "profile")},
         environment={"OpenSSL": HOSTILE},
+        since_last_ready=SinceLastReady(
+            STARTED, (Change(Stage.DNS, HOSTILE, HOSTILE, ""), Change(None, "x", "", HOSTILE))
+        ),
     )
 
 
@@ -380,19 +403,47 @@ def section(document: Any, name: str) -> str:
 # --- golden texts ------------------------------------------------------------------------------------------
 
 
+def _terminal(run: Run, _folder: Path) -> str:
+    told = "\n\n".join("\n".join(terminal.finding_lines(one)) for one in run.findings)
+    return "\n".join([*terminal.summary_lines(run, PLACE), "", told])
+
+
+def _annotations(run: Run, _folder: Path) -> str:
+    return "\n".join(github.annotations(run))
+
+
+def _metrics(run: Run, folder: Path) -> str:
+    metrics.write_metrics(metrics.samples_of(run), folder / "metrics.prom")
+    return (folder / "metrics.prom").read_text(encoding="utf-8")
+
+
+def _page_in_words(run: Run, folder: Path) -> str:
+    """What a reader sees of the page, but for what differs from machine to machine."""
+    document = page(run, folder)
+    others = "//head | //script | //template | //*[@id='environment-of-run'] | //*[@id='table']"
+    for part in document.xpath(others):
+        part.drop_tree()
+    return "\n".join(filter(None, (" ".join(line.split()) for line in document.itertext())))
+
+
+FORMS: dict[str, Callable[[Run, Path], str]] = {
+    "summary.md": lambda run, folder: written(summary, run, folder),
+    "junit.xml": lambda run, folder: written(junit, run, folder),
+    "report.json": lambda run, folder: written(report_json, run, folder),
+    "report.html.txt": _page_in_words,
+    "terminal.txt": _terminal,
+    "github.txt": _annotations,
+    "metrics.prom": _metrics,
+}
+
+
 @pytest.mark.parametrize("name", ["healthy", "failing", "hostile"])
-@pytest.mark.parametrize("form", ["summary.md", "junit.xml", "terminal.txt"])
+@pytest.mark.parametrize("form", FORMS)
 def test_a_run_is_written_as_the_golden_file_shows(
     name: str, form: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """Nothing in these texts changes without somebody reading the change."""
-    run = request.getfixturevalue(name)
-    if form == "terminal.txt":
-        lines = terminal.summary_lines(run, PLACE)
-        told = "\n\n".join("\n".join(terminal.finding_lines(one)) for one in run.findings)
-        text = "\n".join([*lines, "", told]).rstrip() + "\n"
-    else:
-        text = written({"summary.md": summary, "junit.xml": junit}[form], run, tmp_path)
+    text = FORMS[form](request.getfixturevalue(name), tmp_path).rstrip() + "\n"
     golden = GOLDEN / f"{name}.{form}"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8")
@@ -433,7 +484,7 @@ def test_the_first_thing_read_is_verdict_and_cause(failing: Run, tmp_path: Path)
     ):
         assert expected in cause
     ids = [one.get("id") for one in document.iterfind(".//section")]
-    assert ids[:5] == ["cause", "findings", "admin", "way", "until-when"]
+    assert ids[:6] == ["cause", "since", "findings", "admin", "way", "until-when"]
 
 
 def test_a_healthy_run_shows_no_cause(healthy: Run, tmp_path: Path) -> None:
@@ -1018,7 +1069,16 @@ def crowded(run: Run) -> Run:
         waived="so be it (until 2027-01-01)",
     )
     others = tuple(replace(WARNING, id=f"w{number}") for number in range(40))
-    return replace(run, findings=(cause, *others), until_when=run.until_when * 20)
+    change = Change(Stage.TLS, "TLS handshake: issuer", "CN=Good CA " * 90, "CN=Proxy " * 90)
+    return replace(
+        run,
+        findings=(cause, *others),
+        until_when=run.until_when * 20,
+        since_last_ready=SinceLastReady(STARTED, (change,) * 40),
+        replayed_from=f"{'a/very/long/path/' * 20}report.json",
+        recorded_knowledge="2026-01-01",
+        recorded_codes=("unexplained",),
+    )
 
 
 def test_a_summary_fits_a_ticket(run: Run, failing: Run, tmp_path: Path) -> None:
@@ -1065,7 +1125,7 @@ def test_the_last_words_fit_a_screen(run: Run, failing: Run) -> None:
     for one in (run, crowded(failing)):
         lines = terminal.summary_lines(one, PLACE)
         assert len(lines) <= 25
-        assert all(len(line) <= 80 for line in lines)
+        assert all(len(line) <= 80 for line in lines if " " in line.strip())
         assert lines[-1] == "Report: reports/contoso/report.html"
 
 
@@ -1092,7 +1152,7 @@ def test_a_long_line_of_a_server_is_folded(failing: Run) -> None:
 def test_evidence_yields_where_the_remedy_needs_the_room(failing: Run) -> None:
     """A remedy that just fits stays whole; the bytes are in the report."""
     finding = replace(CAUSE, remedy=tuple(f"Step {number}." for number in range(16)))
-    lines = terminal.summary_lines(replace(failing, findings=(finding,)), PLACE)
+    lines = terminal.summary_lines(replace(failing, findings=(finding,), since_last_ready=None), PLACE)
     assert "16. Step 15." in lines
     assert "seen:" not in lines
 

@@ -11,6 +11,7 @@ import pytest
 from smtp_preflight.reporting.inert import (
     bounded_lines,
     fenced,
+    foreign_markdown,
     markdown,
     printable,
     spans,
@@ -89,6 +90,8 @@ def test_text_for_xml_keeps_what_is_allowed() -> None:
     [
         ("Run `nslookup x` now", [(False, "Run "), (True, "nslookup x"), (False, " now")]),
         ("`a``b`", [(True, "a"), (True, "b")]),
+        ("``a`` or `b`", [(True, "a"), (False, " or "), (True, "b")]),
+        ("``a`", [(False, "`"), (True, "a")]),
         ("an ` alone", [(False, "an ` alone")]),
         ("", []),
     ],
@@ -111,6 +114,11 @@ def test_prose_is_cut_at_its_backticks(text: str, pieces: list[tuple[bool, str]]
 def test_a_line_of_markdown_says_what_the_text_says(text: str, shown: str) -> None:
     """Code spans stay code; nothing else begins a construct."""
     assert markdown(text) == shown
+
+
+def test_foreign_markdown_has_no_code_of_its_own() -> None:
+    """A server's backticks would pair with those of the next value."""
+    assert foreign_markdown("a `b` <c>\n# d") == "a \\`b\\` \\<c\\> \\# d"
 
 
 @pytest.mark.parametrize("text", ["plain", "a ``` b", "`" * 9, "```\n# out\n```", "````"])

@@ -1,6 +1,6 @@
 """Take the pictures of docs/gallery/ and write its page: ``make gallery``, where Chromium is installed.
 
-Each is the first screen of the report of a run with one thing broken, its colours counted so that it stays small.
+Each is the first screen of the report of a run with one thing broken, with a palette so that it stays small.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -307,7 +306,7 @@ def _next(name: str, plan: Plan, profile: Profile) -> Sequence[str]:
     variables = [one.place[0] for one in profile.oauth.secrets().values() if one.kind == "env"]
     return [
         *([f"fill in {', '.join(plan.left)}"] if plan.left else []),
-        *(f"export {shlex.quote(one)}=…" for one in variables),
+        *(f"set the environment variable {one}" for one in variables),
         *([command_line("login", name)] if profile.oauth.grant in BY_A_PERSON else []),
         command_line("check", name),
     ]

@@ -148,7 +148,7 @@ def _told(seen: Seen, user: str, name: str) -> int:
     profile = seen.profile
     say_rows(
         (
-            ("Signed in", user or "the provider does not say who"),
+            ("Signed in", user or _nobody_says_who(profile)),
             ("For mailbox", profile.mailbox),
             ("Permissions", signs_of(seen).facts.get("permissions", "")),
             ("Stored", "in the keyring" if profile.oauth.store == KEYRING else f"in {folder_of(profile)}"),
@@ -160,6 +160,12 @@ def _told(seen: Seen, user: str, name: str) -> int:
     say("")
     say(f"Next: {command_line('check', name)}")
     return status
+
+
+def _nobody_says_who(profile: Profile) -> str:
+    """Of an opaque token only an ID token tells whose it is, and that comes to whoever asks for it."""
+    asked = {"openid", "email"} <= set(profile.oauth.scope)
+    return f"the provider does not say who{'' if asked else '; with openid and email in the scope it may'}"
 
 
 def _misgivings(seen: Seen, user: str) -> int:

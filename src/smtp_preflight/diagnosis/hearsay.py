@@ -35,6 +35,7 @@ _CONNECTIONS = (
     (TcpOutcome.NO_ROUTE, r"ENETUNREACH|EHOSTUNREACH|network is unreachable|no route to host"),
     (TcpOutcome.PROHIBITED, r"administratively prohibited|operation not permitted"),
     (TcpOutcome.RESET, r"ECONNRESET|connection (was )?(reset|aborted)"),
+    (TcpOutcome.OTHER, r"(failed|unable) to connect|(can|could) ?(not|n't) connect"),
 )
 _TLS = (
     (
@@ -62,7 +63,8 @@ _ENDS = (
     (Failure.RESET, r"ECONNRESET|connection (was )?reset"),
     (
         Failure.CLOSED,
-        r"connection .{0,20}closed|closed (the )?connection|server disconnected|unexpected EOF|broken pipe",
+        r"connection .{0,20}closed|closed (the )?connection|server disconnected|unexpected EOF|broken pipe"
+        r"|response: -1\b",  # JavaMail has read nothing
     ),
     (Failure.TIMEOUT, r"ETIMEDOUT|timed? ?out"),
 )
@@ -99,6 +101,9 @@ _TARGET = re.compile(
 )
 
 
+_CLASS = re.compile(r"\.[A-Z][a-z]+[A-Z]\w*$|(Exception|Error)$")  # a program's names have dots as well
+
+
 def signs_of_words(text: str, stage: Stage) -> dict[str, str]:
     """The words themselves, and what they amount to at this stage."""
     found = {"text": text, "witness": "program"}
@@ -123,8 +128,10 @@ def signs_of_words(text: str, stage: Stage) -> dict[str, str]:
 
 def target_of(text: str) -> tuple[str, str]:
     """The host or address that the words name, and the port, each empty where they do not."""
-    found = _TARGET.search(text)
-    return (found[1].lower(), found[2] or "") if found else ("", "")
+    for found in _TARGET.finditer(text):
+        if not _CLASS.search(found[1]):
+            return found[1].lower(), found[2] or ""
+    return "", ""
 
 
 def is_decorated(text: str) -> bool:

@@ -64,6 +64,7 @@ from smtp_preflight.diagnosis.rank import Signs
 from smtp_preflight.diagnosis.wordings import enhanced_by_words, joined
 from smtp_preflight.knowledge.inspectors import inspector_in
 from smtp_preflight.model import (
+    AccessToken,
     AuthExchange,
     DataExchange,
     Discovery,
@@ -88,6 +89,7 @@ from smtp_preflight.model import (
     SystemAddresses,
     TcpConnects,
     TlsHandshake,
+    TokenInfo,
     short,
 )
 
@@ -476,7 +478,7 @@ def _claims(signs: Signs, seen: Seen) -> Signs:
     facts = {
         "aud": grant.token.claim("aud"),
         "permissions": " ".join(sorted(permissions_of(seen, grant.token))) or "none",
-        "token_user": grant.token.user or "nobody",
+        "token_user": _owner(seen, grant.token),
         "tid": grant.token.claim("tid"),
         "appid": grant.token.claim("appid"),
         "oid": grant.token.claim("oid"),
@@ -487,6 +489,13 @@ def _claims(signs: Signs, seen: Seen) -> Signs:
         else "unknown",
     }
     return signs.having(Stage.CLAIMS, found, facts).having(Stage.AUTH, found | _signature_sign(seen))
+
+
+def _owner(seen: Seen, token: AccessToken) -> str:
+    """Whom the token was issued to; empty where only the provider can read it, and has not said."""
+    info = seen.get(TokenInfo)
+    told = token.user or (info.claims.get("email", "") if info else "")
+    return told or ("" if token.opaque else "nobody")
 
 
 def _signature_sign(seen: Seen) -> dict[str, str]:

@@ -50,17 +50,27 @@ def xml_text(text: str) -> str:
 
 
 def spans(text: str) -> list[tuple[bool, str]]:
-    """Prose cut at its backticks: whether a piece is code, and the piece; an unpaired backtick is prose."""
-    pieces = re.split(r"`([^`\n]+)`", text)
-    return [(bool(number % 2), piece) for number, piece in enumerate(pieces) if piece]
+    """Prose cut at its backticks, one or two: whether a piece is code, and the piece.
+
+    An unpaired backtick is prose.
+    """
+    pieces = enumerate(re.split(r"(`{1,2})([^`\n]+)\1", text))  # prose, backticks, code, prose, …
+    return [(number % 3 == 2, piece) for number, piece in pieces if piece and number % 3 != 1]
 
 
 def markdown(text: str) -> str:
     """One line of Markdown that says what the text says: code spans stay, everything else is escaped."""
-    return "".join(
-        f"`{piece}`" if code else _MARKDOWN.sub(r"\\\1", piece)
-        for code, piece in spans(printable(" ".join(text.split())))
-    )
+    pieces = spans(printable(" ".join(text.split())))
+    return "".join(f"`{piece}`" if code else _escaped(piece) for code, piece in pieces)
+
+
+def foreign_markdown(text: str) -> str:
+    """The same for a text that is not ours: its backticks are escaped as well."""
+    return _escaped(printable(" ".join(text.split())))
+
+
+def _escaped(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", text)
 
 
 def fenced(text: str, language: str = "text") -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from smtp_preflight.model import ReportedFinding, Run
 from smtp_preflight.reporting.admin import blocks
-from smtp_preflight.reporting.inert import bounded_lines, fenced, markdown
+from smtp_preflight.reporting.inert import bounded_lines, fenced, foreign_markdown, markdown
 from smtp_preflight.reporting.wording import (
     CERTAINTIES,
     REPLAY,
@@ -30,7 +30,7 @@ from smtp_preflight.reporting.wording import (
 NAME = "summary.md"
 SEEN_LINES, SEEN_WIDTH = 5, 300
 # Which keeps the whole under 60 lines.
-MOST_STEPS, MOST_CHANGES, MOST_COMMANDS, MOST_OTHERS, MOST_ENDS = 5, 3, 4, 2, 2
+MOST_STEPS, MOST_CHANGES, MOST_COMMANDS, MOST_OTHERS, MOST_ENDS = 5, 2, 4, 2, 2
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
@@ -51,9 +51,8 @@ def _lines(run: Run) -> Iterator[str]:
     yield ""
     yield capital(sentence)
     yield ""
-    yield f"{markdown(provider)}, {started} UTC: {counts(run)}."
-    if again := replay_sentence(run):
-        yield from ("", markdown(capital(again)))
+    again = foreign_markdown(capital(replay_sentence(run)))
+    yield f"{markdown(provider)}, {started} UTC: {counts(run)}. {again}".rstrip()
     found = told(run)
     if found:
         yield from _cause(found[0])
@@ -90,7 +89,8 @@ def _changes(run: Run) -> Iterator[str]:
     if sentence := since_sentence(run):
         yield from ("", f"**{markdown(capital(sentence))}**")
         changes = run.since_last_ready.changes if run.since_last_ready else ()
-        yield from _bounded([f"- {markdown(change_words(one))}" for one in changes], MOST_CHANGES)
+        lines = [f"- {foreign_markdown(change_words(one))}" for one in changes]
+        yield from _first(lines, MOST_CHANGES, "- … {} more in the report")
 
 
 def _commands(run: Run, code: str) -> Iterator[str]:
@@ -98,12 +98,14 @@ def _commands(run: Run, code: str) -> Iterator[str]:
     for block in blocks(run):
         if block.code == code:
             yield from ("", "**For the administrator** (PowerShell; read it first, nobody has run it)")
-            yield from fenced("\n".join(_first(list(block.commands))), "powershell").split("\n")
+            commands = _first(list(block.commands), MOST_COMMANDS, "# … {} more in the report")
+            yield from fenced("\n".join(commands), "powershell").split("\n")
 
 
-def _first(commands: list[str]) -> list[str]:
-    more = len(commands) - MOST_COMMANDS
-    return commands if more <= 0 else [*commands[: MOST_COMMANDS - 1], f"# … {more + 1} more in the report"]
+def _first(lines: list[str], most: int, rest: str) -> list[str]:
+    """As many lines as there is room for, the last of them saying how many more there are."""
+    more = len(lines) - most
+    return lines if more <= 0 else [*lines[: most - 1], rest.format(more + 1)]
 
 
 def _others(findings: tuple[ReportedFinding, ...]) -> Iterator[str]:
@@ -115,11 +117,10 @@ def _others(findings: tuple[ReportedFinding, ...]) -> Iterator[str]:
 
 def _ends(run: Run) -> Iterator[str]:
     if run.until_when:
-        yield from ("", "**Until when**")
-        lines = [
-            f"- {one.what.replace('_', ' ')}: {one.date.isoformat()} ({left(one)})" for one in run.until_when
-        ]
-        yield from _bounded(lines, MOST_ENDS)
+        shown = [f"{one.what.replace('_', ' ')} {one.date} ({left(one)})" for one in run.until_when]
+        more = len(shown) - MOST_ENDS
+        rest = [f"{more} more in the report"] if more > 0 else []
+        yield from ("", f"**Until when**: {'; '.join([*shown[:MOST_ENDS], *rest])}")
 
 
 def _bounded(lines: list[str], most: int) -> list[str]:

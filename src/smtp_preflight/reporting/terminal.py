@@ -30,6 +30,7 @@ MOST_CHANGES = 2
 MOST_OF_A_REPLAY = 3  # lines
 MOST_OF_THE_MEANING = 4  # lines
 
+_LONG_WORD = re.compile(rf"\S{{{MOST_OF_A_LINE},}}")
 _SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z`\"])")
 
 
@@ -112,7 +113,7 @@ def _steps(finding: ReportedFinding) -> list[str]:
 def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
     """Lines of at most 80 columns; a longer word, a URL say, stays whole so that it can be copied."""
     lines = textwrap.wrap(
-        printable(" ".join(text.split())),
+        printable(_LONG_WORD.sub(_shortened, " ".join(text.split()))),
         WIDTH,
         initial_indent=first,
         subsequent_indent=rest,
@@ -120,6 +121,10 @@ def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
         break_on_hyphens=False,
     )
     return [printable(line) for line in lines]  # a wrapped line may begin with what was inside before
+
+
+def _shortened(word: re.Match[str]) -> str:
+    return f"{word[0][:MOST_OF_A_LINE]}…"
 
 
 def _cut(text: str) -> str:

@@ -206,7 +206,7 @@ CLIENTS: Mapping[str, dict[str, Any]] = {
 }
 
 
-CLOCKS = {"right": (), "an_hour_slow": ("faketime", "-f", "-1h"), "an_hour_fast": ("faketime", "-f", "+1h")}
+CLOCKS = {"right": (), "an_hour_slow": ("faketime", "-f", "-70m"), "an_hour_fast": ("faketime", "-f", "+70m")}
 
 
 @dataclass(frozen=True)
@@ -601,6 +601,21 @@ def mail_service(
         names = Names(folder, tlsa)
         stack.enter_context(on_free_ports(free_ports, 2, names.listening))
         yield MailService(folder, certificates, providers, judges, postfix, names)
+
+
+@pytest.fixture(scope="session")
+def start(free_ports: FreePorts) -> Iterator[Callable[..., int]]:
+    """Start a further program for these tests: its command line, by its port, and where its words go."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(command: Callable[[int], Sequence[str | Path]], log: Path) -> int:
+            def listen(ports: list[int]) -> AbstractContextManager[None]:
+                return running(command(ports[0]), log, listening(*ports))
+
+            (port,) = stack.enter_context(on_free_ports(free_ports, 1, listen))
+            return port
+
+        yield begin
 
 
 @pytest.fixture(scope="session")
