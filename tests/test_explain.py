@@ -424,6 +424,8 @@ def test_a_credential_is_known_by_its_shape(secret: str) -> None:
         "error code: 535",
         "334 \n535 5.7.8 No",
         "AUTH LOGIN",
+        "550 5.7.30 Basic authentication is not supported for client submission",
+        "The Bearer token has expired",
     ],
 )
 def test_evidence_is_not_withheld(line: str) -> None:

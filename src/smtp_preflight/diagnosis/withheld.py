@@ -23,7 +23,9 @@ _NAMED = re.compile(
 )
 _CODE = re.compile(r"([?&\s]code=|[\"']code[\"']\s*:\s*[\"'])[^\s&\"']{16,}", re.IGNORECASE)
 _AUTH = re.compile(
-    r"(\bAUTH[ =]+[A-Z0-9-]+\s+|\bauth=(?:Bearer|Basic)\s+|\b(?:Bearer|Basic)\s+)(?!realm)\S+", re.IGNORECASE
+    r"(\bAUTH[ =]+[A-Z0-9-]+\s+|\bauth=(?:Bearer|Basic)\s+|\b(?:Bearer|Basic)\s+)"
+    r"(?!realm|(?:authentication|authorization|auth|tokens?)\b)\S+",
+    re.IGNORECASE,
 )
 _KEYS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _SHAPES = re.compile(
