@@ -321,7 +321,11 @@ def test_a_lab_can_have_one_thing_broken(keep_lab: Callable[..., KeptLab], run: 
     assert "certificate_expired" in [one["code"] for one in report(tmp_path, "lab")["checks"]]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "service manager"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+    ids=["Ctrl-C", "service manager", "closed terminal"],
+)
 def test_a_lab_leaves_nothing_behind(number: int, keep_lab: Callable[..., KeptLab]) -> None:
     """Ended, it says no more, exits 0, and its folder is gone."""
     kept = keep_lab()

@@ -796,9 +796,11 @@ def test_half_of_localhost_is_not_enough() -> None:
         async with listening(f"http://localhost:{port}"):
             pytest.fail("it listens")
 
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
-        with pytest.raises(CannotListen, match="^127.0.0.1 and ::1 port [0-9]+: EADDRINUSE$|EADDRINUSE"):
-            asyncio.run(listen(other.getsockname()[1]))
+    with (
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as other,
+        pytest.raises(CannotListen, match="EADDRINUSE"),
+    ):
+        asyncio.run(listen(other.getsockname()[1]))
 
 
 def has_ipv6() -> bool:

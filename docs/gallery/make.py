@@ -16,11 +16,11 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-SCREEN = {"width": 1100, "height": 860}
+SCREEN: ViewportSize = {"width": 1100, "height": 860}
 RUN_LIMIT_S = 120
 COLOURS = 256
 

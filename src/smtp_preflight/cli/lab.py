@@ -32,6 +32,7 @@ LAB_PROFILES = {  # who signs up at a lab of each provider
 # short for a mail client in somebody's hands.
 NOT_IN_A_FILE = ("lab", "written.", "limits.", "oauth.discovery_uri", "oauth.token_info_uri")
 LOOK_EVERY_S = 0.2
+ENDS = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # not every system has terminals to lose
 BY_SIGN_IN = (GrantType.AUTHORIZATION_CODE, GrantType.DEVICE_CODE)
 
 T = TypeVar("T")
@@ -94,8 +95,9 @@ def lab(args: argparse.Namespace) -> int:
         running = Lab.start(args.provider, *args.fault, under=ROTATIONS[args.rotation])
     except ValueError as problem:
         return refuse(f"lab: {problem}")
-    # Ended by a service manager as by Ctrl-C, so that the lab's folder goes with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ended by a service manager, or with its terminal, as by Ctrl-C, so that the lab's folder goes with it.
+    for ends in ENDS:
+        signal.signal(ends, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), running:
         profile = running.overlay(_yet_to_sign_in(signed_up, args.grant) if args.grant else signed_up)
         for line in profile_lines(profile):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smtp_preflight.diagnosis.case_tokens import granted_otherwise
-from smtp_preflight.diagnosis.excerpts import decoded_challenge, excerpt_of
+from smtp_preflight.diagnosis.excerpts import ERROR_ON_PAGE, decoded_challenge, excerpt_of
 from smtp_preflight.diagnosis.numbers import aadsts_sign
 from smtp_preflight.diagnosis.said import Said, several, table, words
 from smtp_preflight.diagnosis.signs import STRIPPED
@@ -18,7 +18,6 @@ from smtp_preflight.model import Ehlo, Profile, SmtpReply, Stage
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # a case is of no day
 _CODE = re.compile(r"\s*([2-5]\d\d)(?:\.0)?(?![\d.])")
 _AADSTS = re.compile(r"AADSTS(\d{1,10})\b", re.IGNORECASE | re.ASCII)
-_ERROR_ON_PAGE = re.compile(r"\berror (4\d\d): ([a-z]+(?:_[a-z]+)+)\b", re.IGNORECASE)
 
 # --- the mail server ---------------------------------------------------------------------------------------
 
@@ -99,7 +98,7 @@ def answer_signs(observed: Mapping[str, Any], said: Said, profile: Profile) -> d
     found = {"http_status": status} if status else {}
     if "page_text" in body:
         found["text"] = words(body["page_text"])
-        if named := _ERROR_ON_PAGE.search(found["text"]):
+        if named := ERROR_ON_PAGE.search(found["text"]):
             found |= {"http_status": named[1], "error": named[2].lower()}
     elif body:
         found |= {"is_json": "yes"} | _refusal(body)

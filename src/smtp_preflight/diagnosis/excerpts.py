@@ -65,6 +65,9 @@ _OAUTH_ERROR = re.compile(
     r"|temporarily_unavailable|redirect_uri_mismatch|(?:deleted|disabled)_client|admin_policy_enforced|org_internal"
     r"|disallowed_useragent)\b"
 )
+ERROR_ON_PAGE = re.compile(
+    r"\berror\s+(4\d\d):\s+([a-z]+(?:_[a-z]+)+)\b", re.IGNORECASE
+)  # Google's sign-in pages
 _BASE64 = re.compile(r"(?:334[ -])?\s*(eyJ[A-Za-z0-9+/]{6,2000}={0,2})(?![\w.])")
 _QUERY = re.compile(r"[?&#]((?:[\w.~%+-]+=[^\s\"'<>&#]*&)*error=[^\s\"'<>]*)")
 _BOUNCE = re.compile(
@@ -133,7 +136,7 @@ def excerpt_of(text: str) -> Excerpt:
     lines = _plain(text[:MOST_CHARS]).splitlines()[:MOST_LINES]
     if number := _bare_number(text[:MOST_CHARS]):
         return Excerpt({"body": {"error_description": f"AADSTS{number}"}}, 0, tuple(lines))
-    found = [*_answers(lines), *_refusals(lines), *_numbers(lines)]
+    found = [*_answers(lines), *_refusals(lines), *_pages(lines), *_numbers(lines)]
     if found:
         return min(found, key=lambda one: one.at)
     told = {"exception": " ".join(text[:MOST_CHARS].split())}
@@ -340,6 +343,18 @@ def _answers(lines: list[str]) -> Iterator[Excerpt]:
         if found := _QUERY.search(line):
             told = dict(parse_qsl(found[1], max_num_fields=50))
             yield Excerpt({"http_status": 302, "body": told}, at, (line,), Stage.AUTHORIZE)
+
+
+def _pages(lines: list[str]) -> Iterator[Excerpt]:
+    """A sign-in page that ends in the name of an error, as Google's do; what explains it stands before."""
+    text = "\n".join(lines)
+    for found in ERROR_ON_PAGE.finditer(text):
+        at = text.count("\n", 0, found.end())
+        first = max(0, at - MOST_OF_A_DESCRIPTION)
+        page = lines[first : at + MOST_OF_A_DESCRIPTION]
+        quote = tuple(lines[text.count("\n", 0, found.start()) : at + 1])
+        yield Excerpt({"body": {"page_text": " ".join(page)}}, first, quote, Stage.AUTHORIZE)
+        return
 
 
 def _numbers(lines: list[str]) -> Iterator[Excerpt]:

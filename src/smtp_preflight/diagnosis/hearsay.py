@@ -101,7 +101,7 @@ _TARGET = re.compile(
 )
 
 
-_CLASS = re.compile(r"\.[A-Z][a-z]+[A-Z]\w*$|(Exception|Error)$")  # a program's names have dots as well
+_CLASS = re.compile(r"(exception|error)$", re.IGNORECASE)  # a program's names have dots as well
 
 
 def signs_of_words(text: str, stage: Stage) -> dict[str, str]:

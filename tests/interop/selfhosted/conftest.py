@@ -50,6 +50,7 @@ MAILBOX, PROBE, FULL = f"alerts@{DOMAIN}", f"probe@{DOMAIN}", f"full@{DOMAIN}"
 AUDIENCE = f"https://mail.{DOMAIN}"
 SECRET = "client-secret-of-the-interop-tests"
 START_S, STOP_S, TRIES = 30, 10, 5
+AT_ONCE = 7  # setups that are asked side by side in one process
 
 FreePorts: TypeAlias = Callable[[int], list[int]]
 
@@ -630,3 +631,18 @@ def preflight_all(run_suite: Any) -> Callable[..., Any]:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def in_batches(preflight_all: Callable[..., Any]) -> Callable[..., Callable[[Any], Any]]:
+    """Run the suite on each of many cases, some side by side, and only on those that are looked at."""
+
+    def prepare(cases: Sequence[Any], write: Callable[[Any], Path], **secrets: str) -> Callable[[Any], Any]:
+        @functools.cache
+        def batch(number: int) -> Any:
+            begin = number * AT_ONCE
+            return preflight_all(*map(write, cases[begin : begin + AT_ONCE]), **secrets)
+
+        return lambda case: batch(cases.index(case) // AT_ONCE)
+
+    return prepare

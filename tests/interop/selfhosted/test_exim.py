@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,24 +111,29 @@ def held(port: int) -> socket.socket:
 
 
 @pytest.fixture(scope="module")
-def run(exim: Callable[[Server], int], preflight_all: Callable[..., Any], mail_service: Any) -> Any:
-    """A run of the suite on all of these, while somebody holds the one connection that one of them allows."""
+def run_of(
+    exim: Callable[[Server], int], in_batches: Callable[..., Any], mail_service: Any
+) -> Iterator[Callable[[Server], Any]]:
+    """A run of the suite on each of these, while somebody holds the one connection that one of them allows."""
     no_mailboxes = {"imap": {"check": False}, "pop": {"check": False}}
     with contextlib.ExitStack() as connected:
-        profiles = []
-        for one in SERVERS:
-            port = exim(one)
-            if one.macros.get("MOST"):
+
+        def write(server: Server) -> Path:
+            port = exim(server)
+            if "MOST" in server.macros:
                 connected.enter_context(held(port))
-            profiles.append(
-                mail_service.profile(one.name, smtp={"port": port, "tls": one.tls}, **no_mailboxes)
+            profile: Path = mail_service.profile(
+                server.name, smtp={"port": port, "tls": server.tls}, **no_mailboxes
             )
-        return preflight_all(*profiles)
+            return profile
+
+        yield in_batches(SERVERS, write)
 
 
 @pytest.mark.parametrize("server", SERVERS, ids=lambda one: one.name)
-def test_what_is_found(server: Server, run: Any) -> None:
+def test_what_is_found(server: Server, run_of: Callable[[Server], Any]) -> None:
     """Ready up to RCPT TO without a word against it, or one red line with the one cause."""
+    run = run_of(server)
     report = run.report(server.name)
     found = [(one["code"], one["stage"]) for one in report["findings"]]
     if server.code:
