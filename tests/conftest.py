@@ -121,6 +121,24 @@ def junit_schema() -> Path:
     return found
 
 
+INTEROP = "tests/interop/"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests met servers that others wrote, and aloud which could not."""
+    met = {
+        outcome: [one for one in terminalreporter.getreports(outcome) if one.nodeid.startswith(INTEROP)]
+        for outcome in ("passed", "failed", "error", "skipped")
+    }
+    if not any(met.values()):
+        return
+    terminalreporter.section("servers that others wrote")
+    counts = [f"{len(reports)} {outcome}" for outcome, reports in met.items() if reports]
+    terminalreporter.write_line(", ".join(counts))
+    for why in sorted({str(one.longrepr[-1]) for one in met["skipped"] if isinstance(one.longrepr, tuple)}):
+        terminalreporter.write_line(f"NOT TRIED: {why}", red=True)
+
+
 # --- a profile and what was seen of it ---------------------------------------------------------------------
 
 PROVIDER = Provider(

@@ -549,7 +549,7 @@ def test_google_is_asked_for_consent_and_for_what_lasts(command: Command, idp: I
     child.sendintr()
     child.expect(pexpect.EOF)
     assert (query["access_type"], query["prompt"]) == ("offline", "consent")
-    assert query["scope"] == "https://mail.google.com/"
+    assert query["scope"] == "https://mail.google.com/ openid email"
 
 
 # --- by a pasted address -----------------------------------------------------------------------------------

@@ -394,6 +394,20 @@ def test_another_account_than_the_mailbox_is_said_at_once(signed_up: Callable[..
     assert f"Note: {colleague} signed in, not {setup.profile.mailbox}." in said
 
 
+@pytest.mark.parametrize("provider", ["outlook_personal", "google"])
+def test_another_account_is_said_at_once_where_tokens_name_nobody(
+    provider: str, signed_up: Callable[..., Setup]
+) -> None:
+    """Only that account's own mail could be sent with it: exit 1, before any run."""
+    setup = signed_up(provider, **BY_CODE)
+    colleague = setup.profile.mailbox.replace("user@", "colleague@")
+    status, said, _ = talked(
+        setup.command("login", "--paste"),
+        lambda url: Person(setup).sign_in(url, account=colleague) + "\n",
+    )
+    assert (status, "token_user_mismatch" in said, colleague in said) == (1, True, True)
+
+
 def test_whoever_declines_is_told_what_that_means(signed_up: Callable[..., Setup]) -> None:
     setup = signed_up(**BY_CODE)
     status, said, _ = talked(

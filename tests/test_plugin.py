@@ -661,7 +661,7 @@ def test_addresses_are_masked_and_metrics_written_where_that_is_asked_for(
     written = [one.read_text(encoding="utf-8") for one in (done.folder / "demo").iterdir() if one.is_file()]
     assert len(written) == 4
     assert not [text for text in written if "alerts@contoso.example" in text]
-    assert 'smtp_preflight_red{profile="demo",stage="data",code="send_as_denied"} 1' in metrics.read_text()
+    assert 'smtp_preflight_red{code="send_as_denied",profile="demo",stage="data"} 1.0' in metrics.read_text()
 
 
 def test_github_is_told_in_its_own_words(run_suite: Any) -> None:

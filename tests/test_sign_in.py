@@ -20,7 +20,7 @@ import jwt
 import pytest
 import trustme
 
-from smtp_preflight.diagnosis.sign_in import why_not_signed_in
+from smtp_preflight.diagnosis.sign_in import is_the_mailbox, why_not_signed_in
 from smtp_preflight.model import (
     Grant,
     GrantType,
@@ -50,6 +50,7 @@ from smtp_preflight.oauth.line import Line
 from smtp_preflight.oauth.loopback import CannotListen, Loopback, is_loopback, listening
 from smtp_preflight.oauth.sign_in import SignedIn, check_store, redeem_code
 from smtp_preflight.oauth.store import Kept, StoreProblem, opened
+from smtp_preflight.profile import load_providers
 from smtp_preflight.secrets import Secret, Wallet
 
 CLIENT = "6731de76-14a6-49ae-97bc-6eba6914391e"
@@ -835,3 +836,31 @@ def test_names_of_causes_are_those_of_the_knowledge(line: Line) -> None:
     for code in (sign_in.FOREIGN_ANSWER, sign_in.NOT_COMPLETED):
         found = sign_in.failed(GrantType.AUTHORIZATION_CODE, Stage.AUTHORIZE, problem=code)
         assert code_of_finding(line, found) == code
+
+
+# --- whose sign-in it is -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("user", "mailbox", "same"),
+    [
+        ("Alerts@Contoso.com", "alerts@contoso.com", True),
+        ("bob@contoso.com", "alerts@contoso.com", False),
+        ("al.ice@gmail.com", "alice@googlemail.com", True),
+        ("al.ice@contoso.com", "alice@contoso.com", False),
+    ],
+)
+def test_an_account_is_the_mailbox_as_its_provider_sees_it(
+    user: str, mailbox: str, same: bool, profile_with: Callable[..., Profile]
+) -> None:
+    """Gmail ignores dots before the @ and has two domains; elsewhere they make another account."""
+    assert is_the_mailbox(user, profile_with(mailbox=mailbox)) is same
+
+
+@pytest.mark.parametrize("provider", ["google", "outlook_personal"])
+def test_where_tokens_name_nobody_a_sign_in_asks_who_it_is(
+    provider: str, profile_with: Callable[..., Profile]
+) -> None:
+    """And says so with the mail scope, whose order stays as it is."""
+    profile = profile_with(provider=load_providers()[provider])
+    assert profile.sign_in_scope == (*profile.oauth.scope, "openid", "email")

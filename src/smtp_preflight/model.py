@@ -316,6 +316,7 @@ class Provider:
     refresh_idle_days: int = 0
     renews_refresh_tokens: bool = False  # each redemption brings a new refresh token
     token_life_s: int = 0  # seconds a token should have left; 0: as anywhere
+    sign_in_scope: tuple[str, ...] = ()  # asked of a person besides, where tokens do not say whose they are
     password_retirement: str = ""
     refresh_limits: tuple[RefreshLimit, ...] = ()
     password_change_ends: str = ""  # refresh tokens of: public (clients) | all | empty: nobody is known to
@@ -416,6 +417,11 @@ class Profile:
         if self.delivery:
             return Until.DELIVERY
         return Until.SEND if self.send else Until.ENVELOPE
+
+    @property
+    def sign_in_scope(self) -> tuple[str, ...]:
+        """What a person who signs in is asked to permit."""
+        return tuple(dict.fromkeys((*self.oauth.scope, *self.provider.sign_in_scope)))
 
     @property
     def sender_domains(self) -> tuple[str, ...]:

@@ -13,13 +13,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
 
+from smtp_preflight import profile as profiles
 from smtp_preflight.cli.words import Commands, declare, refuse, say
 from smtp_preflight.diagnosis.cases import causes_of_case, signs_of_case
 from smtp_preflight.diagnosis.excerpts import excerpt_of, looks_like_token, marks_in
 from smtp_preflight.diagnosis.withheld import without_credentials
 from smtp_preflight.knowledge import entries
 from smtp_preflight.model import Cause, Endpoint, GrantType, Profile, Stage, short
-from smtp_preflight.profile import ProfileError, find_profiles, load_profile, load_providers
+from smtp_preflight.profile import load_providers
 from smtp_preflight.reporting.explanation import cause_lines, entry_lines
 from smtp_preflight.reporting.inert import printable
 from smtp_preflight.secrets import Secret
@@ -54,7 +55,7 @@ def explain(args: argparse.Namespace) -> int:
     """Explain a code, a number, a token, a reply or a whole transcript; or cases, one a line."""
     try:
         told = _told_by(args)
-    except ProfileError as problem:
+    except profiles.ProfileError as problem:
         return refuse(f"explain: {printable(str(problem))}")
     if args.json:
         return _explain_lines(told)
@@ -97,8 +98,8 @@ def _told_by(args: argparse.Namespace) -> dict[str, Any]:
     """What the options say of provider, stage, grant and set-up, in the form of a case."""
     told: dict[str, Any] = {"context": {}}
     if args.profile:
-        (path,) = find_profiles([args.profile], Path("profiles"))
-        told |= case_of_profile(load_profile(path, load_providers()))
+        (path,) = profiles.find_profiles([args.profile], Path("profiles"))
+        told |= case_of_profile(profiles.load_profile(path, load_providers()))
     named = {"provider": args.provider, "stage": args.stage, "grant": args.grant}
     return told | {key: value for key, value in named.items() if value}
 

@@ -28,6 +28,7 @@ from smtp_preflight.cli.profiles import (
 from smtp_preflight.cli.words import Commands, declare, refuse, say, tell
 from smtp_preflight.diagnosis.claims import why_not_permitted
 from smtp_preflight.diagnosis.sign_in import (
+    is_the_mailbox,
     lacks_permission,
     may_be_a_member,
     who_signed_in,
@@ -171,7 +172,7 @@ def _nobody_says_who(profile: Profile) -> str:
 def _misgivings(seen: Seen, user: str) -> int:
     """Whether this sign-in will do: another account, or one that has not permitted sending."""
     status = 0
-    if user and user.lower() != seen.profile.mailbox.lower():
+    if user and not is_the_mailbox(user, seen.profile):
         say("")
         if may_be_a_member(seen):
             tell_of_member(seen, user)

@@ -36,7 +36,7 @@ _MARK = (
 )
 _STAMP = r"(?:\[[^\]]{1,60}\]\s*|\d[\dT:.,/Z+-]{5,40}\s+)"
 _AT_START = re.compile(rf"\s*(?:{_STAMP}|{_MARK}){{0,4}}({_CODES})(?:([ -])(.*)|)$")
-_ENHANCED = re.compile(rf"(?<![\d.#])({_CODES})[ \-:;,]{{1,3}}#?(([245])\.\d{{1,3}}\.\d{{1,3}})(?![\d.])(.*)")
+_ENHANCED = re.compile(rf"(?<![\d.])({_CODES})[ \-:;,]{{1,3}}#?(([245])\.\d{{1,3}}\.\d{{1,3}})(?![\d.])(.*)")
 _QUOTED = re.compile(rf"\(({_CODES}),\s*b?(['\"])(.*?)\2[,)]")
 _AFTER_WORD = re.compile(
     r"(?:said|repl(?:y|ied)|returned|responded|response|error|login|failed|rejected|smtp|server"
@@ -46,7 +46,7 @@ _AFTER_WORD = re.compile(
 )
 _STATUS = re.compile(
     r"(?:^|(?:response|reply|said|returned|error|status|fehler|r[ée]ponse)(?: was)?)\W{0,5}"
-    r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})[ \-:;,]{1,3}([A-Za-z(].*)",
+    r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?:$|[ \-:;,]{1,3}([A-Za-z(].*))",
     re.IGNORECASE,
 )
 _COMMAND = re.compile(
@@ -65,9 +65,8 @@ _OAUTH_ERROR = re.compile(
     r"|temporarily_unavailable|redirect_uri_mismatch|(?:deleted|disabled)_client|admin_policy_enforced|org_internal"
     r"|disallowed_useragent)\b"
 )
-ERROR_ON_PAGE = re.compile(
-    r"\berror\s+(4\d\d):\s+([a-z]+(?:_[a-z]+)+)\b", re.IGNORECASE
-)  # Google's sign-in pages
+# How Google's sign-in pages name the error.
+ERROR_ON_PAGE = re.compile(r"\berror\s+(4\d\d):\s+([a-z]+(?:_[a-z]+)+)\b", re.IGNORECASE)
 _BASE64 = re.compile(r"(?:334[ -])?\s*(eyJ[A-Za-z0-9+/]{6,2000}={0,2})(?![\w.])")
 _QUERY = re.compile(r"[?&#]((?:[\w.~%+-]+=[^\s\"'<>&#]*&)*error=[^\s\"'<>]*)")
 _BOUNCE = re.compile(
@@ -194,7 +193,8 @@ def _statuses(lines: list[str]) -> Iterator[Excerpt]:
     """A refusal of which a program shows the enhanced code and the words only, as .NET and bounces do."""
     for at, line in enumerate(lines):
         if told := _STATUS.search(line):
-            reply = _wrapped(lines, at, code_by_words(told[1], told[2]), f"{told[1]} {told[2]}")
+            said = told[2] or ""
+            reply = _wrapped(lines, at, code_by_words(told[1], said), f"{told[1]} {said}")
             observed = {"smtp_code": reply.code, "text": reply.text}
             yield Excerpt(observed, at, reply.quote, _stage(lines, at))
 
@@ -349,11 +349,10 @@ def _pages(lines: list[str]) -> Iterator[Excerpt]:
     """A sign-in page that ends in the name of an error, as Google's do; what explains it stands before."""
     text = "\n".join(lines)
     for found in ERROR_ON_PAGE.finditer(text):
-        at = text.count("\n", 0, found.end())
-        first = max(0, at - MOST_OF_A_DESCRIPTION)
-        page = lines[first : at + MOST_OF_A_DESCRIPTION]
-        quote = tuple(lines[text.count("\n", 0, found.start()) : at + 1])
-        yield Excerpt({"body": {"page_text": " ".join(page)}}, first, quote, Stage.AUTHORIZE)
+        at, end = (text.count("\n", 0, place) for place in found.span())
+        page = lines[max(0, at - MOST_OF_A_DESCRIPTION) : end + MOST_OF_A_DESCRIPTION]
+        quote = tuple(lines[at : end + 1])
+        yield Excerpt({"body": {"page_text": " ".join(page)}}, at, quote, Stage.AUTHORIZE)
         return
 
 

@@ -6,7 +6,9 @@ from smtp_preflight.diagnosis.claim_signs import permitted
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import signs_of
 from smtp_preflight.knowledge import entry
-from smtp_preflight.model import Finding, Grant, OAuthError, Seen, Stage, TokenInfo
+from smtp_preflight.model import Finding, Grant, OAuthError, Profile, Seen, Stage, TokenInfo
+
+GMAIL = ("gmail.com", "googlemail.com")
 
 SHARED = "shared_mailbox_as_sasl_user"
 """The cause whose entry says at which providers a member signs in for a mailbox."""
@@ -46,6 +48,16 @@ def why_another_signed_in(seen: Seen, user: str) -> Finding:
 def may_be_a_member(seen: Seen) -> bool:
     """Whether another account may be the right one here: that of a member of a shared mailbox."""
     return entry(SHARED).applies_to(seen.profile.provider.name)
+
+
+def is_the_mailbox(user: str, profile: Profile) -> bool:
+    """Whether this account is the mailbox; Gmail sees no dots before the @, and has two names for itself."""
+    return _account(user) == _account(profile.mailbox)
+
+
+def _account(address: str) -> str:
+    local, _, domain = address.lower().rpartition("@")
+    return f"{local.replace('.', '')}@gmail.com" if domain in GMAIL else f"{local}@{domain}"
 
 
 def lacks_permission(seen: Seen) -> bool:

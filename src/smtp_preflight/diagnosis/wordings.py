@@ -114,7 +114,9 @@ def enhanced_by_words(code: str, text: str) -> str:
 def code_by_words(enhanced: str, text: str) -> str:
     """The reply code that an enhanced code and its words come with; its class's where they say none."""
     said = text.lower()
-    for codes, words, known in _SAID_WITH:
-        if known == enhanced and re.search(words, said):
-            return next(one for one in _USUAL_CODES if re.fullmatch(codes, one))
-    return {"4": "451"}.get(enhanced[0], "550")
+    known = [(codes, words) for codes, words, status in _SAID_WITH if status == enhanced]
+    fitting = {codes for codes, words in known if re.search(words, said)} or {codes for codes, _ in known}
+    if len(fitting) != 1:
+        return "451" if enhanced.startswith("4") else "550"
+    (codes,) = fitting
+    return next(one for one in _USUAL_CODES if re.fullmatch(codes, one))

@@ -65,14 +65,14 @@ def begin(profile: Profile, wallet: Wallet, endpoint: str, redirect_uri: str, is
     verifier = Secret(secrets.token_urlsafe(RANDOM_BYTES), "made:code_verifier")
     wallet.put("code_verifier", verifier)
     state = secrets.token_urlsafe(RANDOM_BYTES)
-    nonce = secrets.token_urlsafe(RANDOM_BYTES) if "openid" in profile.oauth.scope else ""
+    nonce = secrets.token_urlsafe(RANDOM_BYTES) if "openid" in profile.sign_in_scope else ""
     parameters = {
         "login_hint": profile.mailbox,
         **profile.oauth.authorize_params,
         "response_type": "code",
         "client_id": profile.oauth.client_id,
         "redirect_uri": redirect_uri,
-        "scope": " ".join(profile.oauth.scope),
+        "scope": " ".join(profile.sign_in_scope),
         "state": state,
         "code_challenge": challenge_of(verifier),
         "code_challenge_method": "S256",

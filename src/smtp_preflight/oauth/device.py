@@ -49,7 +49,7 @@ class DeviceCode:
 
 async def ask_for_code(line: Line, endpoint: str, token_endpoint: str) -> DeviceCode | SignedIn:
     """Ask for a code to type (section 3.1); what came instead where there is none."""
-    scope = {"scope": " ".join(line.profile.oauth.scope)} if line.profile.oauth.scope else {}
+    scope = {"scope": " ".join(line.profile.sign_in_scope)} if line.profile.sign_in_scope else {}
     try:
         request = signed_request(line, endpoint, token_endpoint, scope)
     except CannotAsk as problem:

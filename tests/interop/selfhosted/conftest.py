@@ -147,9 +147,9 @@ class Certificates:
         self.key, self.chain = leaf.private_key_pem.bytes(), [one.bytes() for one in leaf.cert_chain_pems]
         self._write("good", self.key, *self.chain)
         self._write("chainless", self.key, self.chain[0])
-        now = dt.datetime.now(dt.UTC)
-        was = {"not_before": now - dt.timedelta(days=90), "not_after": now - dt.timedelta(days=1)}
-        self._write("expired", below.issue_cert(*HOSTS, **was).private_key_and_cert_chain_pem.bytes())
+        now, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
+        ended = below.issue_cert(*HOSTS, not_before=now - 90 * day, not_after=now - day)
+        self._write("expired", ended.private_key_and_cert_chain_pem.bytes())
         other = below.issue_cert(f"mx.{DOMAIN}")
         self._write("other_name", other.private_key_and_cert_chain_pem.bytes())
         self._write_self_signed()
@@ -265,7 +265,7 @@ def _identity_provider(log: Path, given: Path, before: Sequence[str]) -> Iterato
         lines = log.read_text("utf-8").splitlines(keepends=True)
         return [line.strip() for line in lines if line.startswith(beginning) and line.endswith("\n")]
 
-    command = [*before, "node", HERE.parent / "oidc_provider.mjs", given]
+    command: list[str | Path] = [*before, "node", HERE.parent / "oidc_provider.mjs", given]
     with running(command, log, lambda: bool(said("mail-rotating "))):
         yield IdentityProvider(said("https://")[0], said("mail-rotating ")[0].split()[1])
 
@@ -524,7 +524,7 @@ class MailService:
         tables: what it says in these tables beside, or instead of it; a plain value is a key of the file.
         """
         dovecot = self.dovecots[mailboxes]
-        said = {
+        said: dict[str, dict[str, Any]] = {
             "smtp": {"port": self.ports[port]},
             "dns": {"servers": [f"127.0.0.1:{self.names.port}"]},
             "tls": {"ca_file": str(self.certificates.ca_file)},

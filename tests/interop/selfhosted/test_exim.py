@@ -62,12 +62,15 @@ MACROS = {
 }
 
 
+@pytest.fixture(scope="session")
+def program(needed: Callable[[str], str]) -> str:
+    """Exim; looked for before anything else is started."""
+    return needed("exim4")
+
+
 @pytest.fixture(scope="module")
-def exim(
-    needed: Callable[[str], str], mail_service: Any, start: Callable[..., int]
-) -> Callable[[Server], int]:
-    """Start one of these, and say at which port it listens; skipped where there is no Exim."""
-    program = needed("exim4")
+def exim(program: str, mail_service: Any, start: Callable[..., int]) -> Callable[[Server], int]:
+    """Start one of these, and say at which port it listens."""
     folder = mail_service.folder / "exim"
     folder.mkdir()
     users = folder / "passwd"
@@ -114,7 +117,7 @@ def held(port: int) -> socket.socket:
 def run_of(
     exim: Callable[[Server], int], in_batches: Callable[..., Any], mail_service: Any
 ) -> Iterator[Callable[[Server], Any]]:
-    """A run of the suite on each of these, while somebody holds the one connection that one of them allows."""
+    """A run of the suite on each, while somebody holds the one connection that one of them allows."""
     no_mailboxes = {"imap": {"check": False}, "pop": {"check": False}}
     with contextlib.ExitStack() as connected:
 

@@ -138,7 +138,8 @@ def run_of(in_batches: Callable[..., Any], mail_service: Any) -> Iterator[Callab
             tables = dict(wrong.tables)
             if named := tables.get("oauth", {}).get("issuer"):
                 tables["oauth"] = {"issuer": issuers[named]}
-            return mail_service.profile(wrong.name, port=wrong.port, **tables)
+            profile: Path = mail_service.profile(wrong.name, port=wrong.port, **tables)
+            return profile
 
         yield in_batches(WRONG, write, INTEROP_EXPIRED=expired)
 
