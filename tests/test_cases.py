@@ -77,6 +77,38 @@ def test_certainty_is_as_promised(case: Case) -> None:
 # --- the words of programs ---------------------------------------------------------------------------------
 
 
+def test_a_class_of_a_program_is_no_host() -> None:
+    """Java's names have dots as host names have."""
+    told = "com.sun.mail.util.MailConnectException: Couldn't connect to host, port: smtp.office365.com, 465"
+    case = {"provider": "microsoft365", "stage": "tcp", "observed": {"exception": told}}
+    assert codes(case)[0] == "port_not_offered"
+    assert "port" not in signs({**case, "observed": {"exception": "java.net.ConnectException: refused"}})
+
+
+def test_a_certificate_that_is_refused_without_a_word_is_named_all_the_same() -> None:
+    told = "warning: TLS library problem: error:0A000086:SSL routines::certificate verify failed"
+    found = causes_of_case({"stage": "tls", "observed": {"exception": told}}, PRESETS)
+    assert {one.code for one in found} == {"ca_bundle_missing", "tls_interception"}
+    assert found[0].certainty is Certainty.LIKELY
+
+
+def test_a_server_is_known_by_the_name_it_answers_ehlo_with() -> None:
+    lines = ["250-mx.google.com at your service", "250-SIZE 157286400", "250 STARTTLS"]
+    case = {"provider": "google", "stage": "auth_offered", "observed": {"ehlo_lines": lines}}
+    assert codes(case)[0] == "wrong_submission_host"
+
+
+def test_claims_and_a_scope_that_are_told_together_add_up() -> None:
+    """The scope tells of the permission where no claim does, unless it is about another resource."""
+    told = {
+        "token_aud": "https://outlook.office365.com",
+        "requested_scope": "https://outlook.office365.com/X.Y",
+    }
+    assert signs(auth_case("535", "5.7.3", context=told))["scope_permission"] == "missing"
+    told = {"token_aud": "https://outlook.office365.com", "requested_scope": "User.Read"}
+    assert "scope_resource" not in signs(auth_case("535", "5.7.3", context=told))
+
+
 def test_a_program_may_quote_the_server() -> None:
     """Its own words around a reply or an answer do not hide them, and make no hearsay of it."""
     said = f"{SWITCHED_OFF} Tenant. {EXCHANGE}"

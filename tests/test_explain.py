@@ -523,6 +523,65 @@ def test_it_works_as_a_command(tmp_path: Path) -> None:
     assert (left.returncode, left.stderr) == (0, b"")
 
 
+def test_only_what_the_command_needs_is_loaded() -> None:
+    """Whoever asks what a number means does not wait for libraries that ask servers or read profiles."""
+    heavy = "pydantic, httpx, dns, cryptography, jwt, pytest"
+    code = (
+        "import sys; from smtp_preflight import cli; cli.main(['explain', 'AADSTS7000222'])\n"
+        f"print([one for one in '{heavy}'.split(', ') if one in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
+SERVERS_WORDS = {
+    "the way .NET shows a refusal": (
+        "Mailbox unavailable. The server response was: 5.7.60 SMTP; Client does not have permissions to send",
+        {"smtp_code": "550", "text": "5.7.60 SMTP; Client does not have permissions to send"},
+    ),
+    "the way it shows a missing login": (
+        "The server response was: 5.7.57 Client not authenticated to send mail.",
+        {"smtp_code": "530", "text": "5.7.57 Client not authenticated to send mail."},
+    ),
+    "a reply in the manner of Exchange's bounces": (
+        "#550 5.7.1 SMTP; Unable to relay",
+        {"smtp_code": "550", "text": "5.7.1 SMTP; Unable to relay"},
+    ),
+    "a reply of two lines behind a program's words": (
+        "Error: Invalid login: 535-5.7.8 Not accepted. Go to\n535 5.7.8 https://support.google.com/mail - gsmtp",
+        {"smtp_code": "535", "text": "5.7.8 Not accepted. Go to https://support.google.com/mail - gsmtp"},
+    ),
+    "a bare status": ("5.1.1 no such user", {"smtp_code": "550", "text": "5.1.1 no such user"}),
+    "a status for now": ("4.9.9 later", {"smtp_code": "451", "text": "4.9.9 later"}),
+}
+
+
+@pytest.mark.parametrize(("text", "observed"), SERVERS_WORDS.values(), ids=SERVERS_WORDS)
+def test_a_refusal_is_found_in_a_programs_own_words(text: str, observed: dict[str, str]) -> None:
+    assert excerpt_of(text).observed == observed
+
+
+def test_a_version_is_no_status() -> None:
+    assert "exception" in excerpt_of("MailKit version 4.3.0, PHP 5.6.30").observed
+
+
+def test_the_mechanism_may_stand_behind_the_refusal() -> None:
+    """Nodemailer tells the command last; an authenticator in quotes is Symfony's."""
+    refused = "Error: Invalid login: 535 5.7.8 Not accepted"
+    assert excerpt_of(f"{refused}\n  command: 'AUTH XOAUTH2'\n").context == {"mechanism_used": "XOAUTH2"}
+    assert excerpt_of(f"{refused}\nAUTH LOGIN").context == {}
+    symfony = 'Authenticator "XOAUTH2" returned "Expected 235 but got "535", with message "535 5.7.3 No".'
+    assert excerpt_of(symfony).context == {"mechanism_used": "XOAUTH2"}
+
+
+def test_a_page_that_ends_in_an_errors_name_is_read_as_a_page() -> None:
+    page = "Access blocked: mailer has not completed\nthe verification process\nError 403:\n access_denied"
+    found = excerpt_of(page)
+    assert found.stage is Stage.AUTHORIZE
+    assert "verification process" in found.observed["body"]["page_text"]
+    assert found.quote == ("Error 403:", " access_denied")
+
+
 def test_a_cause_without_company_has_no_others() -> None:
     """Nothing to decide, nothing else to look at."""
     lines = list(cause_lines((Cause("client_secret_expired", Certainty.CERTAIN),), "AADSTS7000222", {}))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import date
 from importlib import resources
 from urllib.parse import urlsplit
 
 import pytest
+
+from pydantic import TypeAdapter
 
 from smtp_preflight.model import Endpoint, GrantType, Provider
 from smtp_preflight.profile import load_providers
@@ -43,6 +45,13 @@ WHAT_A_HOST_IS = {
     *("accepted", "personal", "legacy", "legacy_tls", "high_volume", "standard", "direct_send", "relay"),
     *("imap", "pop", "other_cloud"),
 }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_value_is_of_its_type(name: str) -> None:
+    """Reading the files checks nothing, so that it is quick; nothing has to be turned into anything."""
+    provider = load_providers()[name]
+    assert TypeAdapter(Provider).validate_python(asdict(provider)) == provider
 
 
 def provider(name: str) -> Provider:

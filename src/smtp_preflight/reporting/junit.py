@@ -12,7 +12,7 @@ from junit_xml import TestCase, TestSuite
 from smtp_preflight.model import CheckResult, Outcome, ReportedFinding, Run
 from smtp_preflight.reporting.asked import stage_times
 from smtp_preflight.reporting.inert import bounded_lines, visible, xml_text
-from smtp_preflight.reporting.wording import WHO, finding_of, proven_sentence
+from smtp_preflight.reporting.wording import WHO, finding_of, left, proven_sentence
 
 NAME = "junit.xml"
 SEEN_LINES, SEEN_WIDTH = 50, 500
@@ -50,6 +50,7 @@ def _properties(run: Run) -> Mapping[str, str]:
         "provider": run.provider,
         "tool": run.tool,
         "knowledge": run.knowledge,
+        **{f"until_when.{one.what}": f"{one.date} ({left(one)})" for one in reversed(run.until_when)},
     }
     return {key: _text(value) for key, value in named.items()}
 
