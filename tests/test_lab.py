@@ -267,7 +267,11 @@ def test_the_ca_file_is_all_that_lies_on_disk(client: Client) -> None:
 @pytest.mark.parametrize(
     ("provider", "fault", "words"),
     [
-        ("microsoft365", "gremlins", "unknown fault 'gremlins': `smtp-preflight faults` lists those there are"),
+        (
+            "microsoft365",
+            "gremlins",
+            "unknown fault 'gremlins': `smtp-preflight faults` lists those there are",
+        ),
         ("microsoft365", "mx_mising", "did you mean mx_missing?"),
         ("google", "send_as_denied", "send_as_denied does not exist at google; it does at microsoft365"),
         ("yahoo", None, "no lab for provider 'yahoo'; there is one for microsoft365"),

@@ -264,7 +264,9 @@ def test_a_family_that_does_not_connect_costs_no_second_dialogue(
 ) -> None:
     """The other one serves; an address that nobody listens on is a finding, not a reason to begin anew."""
     records = names.own_records()
-    monkeypatch.setattr(names, "own_records", lambda host=SMTP_HOST: {**records, (SMTP_HOST, "AAAA"): ("::1",)})
+    monkeypatch.setattr(
+        names, "own_records", lambda host=SMTP_HOST: {**records, (SMTP_HOST, "AAAA"): ("::1",)}
+    )
     lab, profile = labs()
     assert record(lab, profile, Question(AuthExchange))[AuthExchange].accepted
     assert times(lab, "(connected)") == 1

@@ -83,7 +83,7 @@ class Roster:
             write_metrics(samples, Path(self.config.option.metrics))
 
     def told_in_full(self, most: int) -> set[str]:
-        """The profiles to tell of at the end: all of a few; of more, those that are not ready, and not all."""
+        """The profiles to tell of at the end: all of a few; of more, the first that are not ready."""
         if len(self.last_words) <= most:
             return set(self.last_words)
         verdicts = {name: words["row"]["verdict"] for name, words in self.last_words.items()}
