@@ -104,9 +104,12 @@ def test_claims_and_a_scope_that_are_told_together_add_up() -> None:
         "token_aud": "https://outlook.office365.com",
         "requested_scope": "https://outlook.office365.com/X.Y",
     }
-    assert signs(auth_case("535", "5.7.3", context=told))["scope_permission"] == "missing"
+    assert (
+        signs(refused(535, "5.7.3 Authentication unsuccessful", context=told))["scope_permission"]
+        == "missing"
+    )
     told = {"token_aud": "https://outlook.office365.com", "requested_scope": "User.Read"}
-    assert "scope_resource" not in signs(auth_case("535", "5.7.3", context=told))
+    assert "scope_resource" not in signs(refused(535, "5.7.3 Authentication unsuccessful", context=told))
 
 
 def test_a_program_may_quote_the_server() -> None:

@@ -548,8 +548,8 @@ SERVERS_WORDS = {
         {"smtp_code": "550", "text": "5.7.1 SMTP; Unable to relay"},
     ),
     "a reply of two lines behind a program's words": (
-        "Error: Invalid login: 535-5.7.8 Not accepted. Go to\n535 5.7.8 https://support.google.com/mail - gsmtp",
-        {"smtp_code": "535", "text": "5.7.8 Not accepted. Go to https://support.google.com/mail - gsmtp"},
+        "Error: Invalid login: 535-5.7.8 Not accepted. Go to\n535 5.7.8 https://support.google.com - gsmtp",
+        {"smtp_code": "535", "text": "5.7.8 Not accepted. Go to https://support.google.com - gsmtp"},
     ),
     "a bare status": ("5.1.1 no such user", {"smtp_code": "550", "text": "5.1.1 no such user"}),
     "a status for now": ("4.9.9 later", {"smtp_code": "451", "text": "4.9.9 later"}),

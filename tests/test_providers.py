@@ -9,7 +9,6 @@ from importlib import resources
 from urllib.parse import urlsplit
 
 import pytest
-
 from pydantic import TypeAdapter
 
 from smtp_preflight.model import Endpoint, GrantType, Provider
