@@ -28,9 +28,9 @@ def pages(run_suite: Any) -> Mapping[str, Path]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running, in which no other test could have its own
 def chromium(needed: Callable[[str], str]) -> Iterator[Browser]:
-    """One browser for all tests; without one they are skipped, and fail in continuous integration."""
+    """One browser for a module; without one its tests are skipped, and fail in continuous integration."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=needed("chromium"))
         yield browser
