@@ -28,7 +28,8 @@ def pages(run_suite: Any) -> Mapping[str, Path]:
     }
 
 
-@pytest.fixture(scope="module")  # Playwright keeps an event loop running, in which no other test could have its own
+# For a module, not the session: while Playwright runs its event loop, no other test can have one.
+@pytest.fixture(scope="module")
 def chromium(needed: Callable[[str], str]) -> Iterator[Browser]:
     """One browser for a module; without one its tests are skipped, and fail in continuous integration."""
     with sync_playwright() as playwright:
