@@ -40,6 +40,7 @@ from smtp_preflight.model import (
     Grant,
     MailboxAccess,
     MailboxLogin,
+    MailboxProtocol,
     MailboxTrouble,
     OAuthError,
     Profile,
@@ -67,7 +68,7 @@ def login(
     """A login to a mailbox, under its question's subject."""
     of = MailboxLogin(
         asked_at=NOW,
-        protocol=protocol,
+        protocol=MailboxProtocol(protocol),
         host=IMAP.host,
         port=IMAP.port,
         user=ME,
@@ -403,13 +404,16 @@ def test_scope_that_was_asked_for_in_vain_is_one_cause(seen_of: Callable[..., Se
 )
 def test_permission_to_read(scp: str, wanted: str, seen_of: Callable[..., Seen]) -> None:
     """Missing only where the words of the token are those of a provider we know."""
-    assert reading_permission(seen_of(granted(scp)), "imap") == wanted
+    assert reading_permission(seen_of(granted(scp)), MailboxProtocol.IMAP) == wanted
 
 
 def test_permission_is_unknown_where_rbac_decides(seen_of: Callable[..., Seen]) -> None:
     seen = seen_of(granted())
     oauth = replace(seen.profile.oauth, app_permission="rbac")
-    assert reading_permission(replace(seen, profile=replace(seen.profile, oauth=oauth)), "imap") == "unknown"
+    assert (
+        reading_permission(replace(seen, profile=replace(seen.profile, oauth=oauth)), MailboxProtocol.IMAP)
+        == "unknown"
+    )
 
 
 def test_right_to_read_is_no_excess_where_the_profile_reads(profile_with: Callable[..., Profile]) -> None:

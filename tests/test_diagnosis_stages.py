@@ -52,6 +52,7 @@ from smtp_preflight.knowledge import entries
 from smtp_preflight.model import (
     AccessToken,
     AuthExchange,
+    Certainty,
     Certificate,
     DnsAnswer,
     DnsStatus,
@@ -427,6 +428,24 @@ def test_why_the_version_is_obsolete(seen: MakeSeen) -> None:
     assert "TLSv1.1" in why_version_obsolete(told).causes[0].facts["seen"]
 
 
+@pytest.mark.parametrize(
+    ("ahead", "first", "certainty"),
+    [
+        (dt.timedelta(), "certificate_expired", Certainty.CERTAIN),
+        (dt.timedelta(days=90), "clock_skew", Certainty.LIKELY),
+        (None, "certificate_expired", Certainty.LIKELY),
+    ],
+    ids=["the same time", "another time", "no time told"],
+)
+def test_a_certificate_has_surely_expired_by_a_clock_that_is_right(
+    ahead: dt.timedelta | None, first: str, certainty: Certainty, seen: MakeSeen
+) -> None:
+    """The token endpoint tells the time; a clock that differs from it makes certificates look expired."""
+    told = replace(ANSWER, date=None if ahead is None else GRANTED.observed_at - ahead)
+    found = why_not_within_dates(seen(refused(10, not_after=NOW - DAY), replace(GRANTED, http=told)))
+    assert (found.causes[0].code, found.causes[0].certainty) == (first, certainty)
+
+
 def test_each_fault_of_a_certificate_is_told_apart(seen: MakeSeen) -> None:
     """Expired, for another host and from an unknown issuer: three expectations, three causes."""
     told = seen(refused(19, not_after=NOW - DAY, names=("other.contoso.com",)))
@@ -640,7 +659,7 @@ def arguments(function: Callable[..., Any], filled: Callable[[type], Any]) -> It
 
 def _some(name: str, hint: Any, filled: Callable[[type], Any], *, least: bool) -> Any:
     if hint is str:
-        return "aud" if name == "claim" else "probe@contoso.com"
+        return {"claim": "aud", "method": "dkim"}.get(name, "probe@contoso.com")
     if hint is Stage:
         return Stage.MAIL_FROM
     kinds = getattr(hint, "__args__", (hint,))

@@ -26,6 +26,7 @@ from smtp_preflight.model import (
     GrantType,
     MailboxAccess,
     MailboxLogin,
+    MailboxProtocol,
     MailboxTrouble,
     Profile,
     Seen,
@@ -191,7 +192,12 @@ def token(claims: Mapping[str, Any]) -> AccessToken:
 def login(outcome: MailboxTrouble | str) -> MailboxLogin:
     trouble = outcome if isinstance(outcome, MailboxTrouble) else None
     return MailboxLogin(
-        asked_at=NOW, protocol="imap", host="outlook.office365.com", port=993, user=MAILBOX, trouble=trouble
+        asked_at=NOW,
+        protocol=MailboxProtocol.IMAP,
+        host="outlook.office365.com",
+        port=993,
+        user=MAILBOX,
+        trouble=trouble,
     )
 
 

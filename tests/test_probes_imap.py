@@ -22,6 +22,7 @@ from smtp_preflight.model import (
     Limits,
     MailboxAccess,
     MailboxLogin,
+    MailboxProtocol,
     MailboxTrouble,
     OAuth,
     Profile,
@@ -175,7 +176,7 @@ def wallet_with(token: str) -> Wallet:
 async def logged_in(
     of: Profile, protocol: str = "imap", token: str = TOKEN
 ) -> tuple[MailboxLogin, Imap | Pop | None]:
-    return await probe_mailbox_login(of, wallet_with(token), resolver_for(of), protocol)
+    return await probe_mailbox_login(of, wallet_with(token), resolver_for(of), MailboxProtocol(protocol))
 
 
 def login_to(

@@ -28,6 +28,7 @@ from smtp_preflight.model import (
     GrantType,
     HttpExchange,
     MailboxLogin,
+    MailboxProtocol,
     MailFrom,
     NameServers,
     OAuth,
@@ -335,7 +336,9 @@ def test_oauthbearer_is_said_where_it_was(lines: Lines) -> None:
 def test_a_mailbox_is_opened_by_curl(lines: Lines, protocol: str, port: int, url: str) -> None:
     """By the protocol's own scheme, TLS first or demanded."""
     (found,) = lines(
-        MailboxLogin(asked_at=AT, protocol=protocol, host="outlook.office365.com", port=port, user="x")
+        MailboxLogin(
+            asked_at=AT, protocol=MailboxProtocol(protocol), host="outlook.office365.com", port=port, user="x"
+        )
     )
     assert url in found
     assert ("--ssl-reqd" in found) is (port == 143)
@@ -412,7 +415,7 @@ def test_a_strange_value_stays_a_value(
         AUTH,
         RcptTo(asked_at=AT, recipient=strange),
         DataExchange(asked_at=AT),
-        MailboxLogin(asked_at=AT, protocol="imap", host=strange, port=993, user=strange),
+        MailboxLogin(asked_at=AT, protocol=MailboxProtocol.IMAP, host=strange, port=993, user=strange),
         mailbox=strange,
         smtp=Smtp(strange, ehlo_name=strange),
         oauth=oauth,

@@ -1146,6 +1146,13 @@ class DataExchange(SmtpStep):
 # --- the mailbox -------------------------------------------------------------------------------------------
 
 
+class MailboxProtocol(StrEnum):
+    """How a mailbox is read (RFC 9051, RFC 1939)."""
+
+    IMAP = "imap"
+    POP = "pop"
+
+
 class MailboxTrouble(StrEnum):
     """How far opening a mailbox came, where it was not opened or what was asked in it got no answer."""
 
@@ -1166,7 +1173,7 @@ class MailboxTrouble(StrEnum):
 class MailboxLogin(Observation):
     """A login to read a mailbox, over IMAP or POP, with a bearer token; what is in it was not looked at."""
 
-    protocol: str  # imap | pop
+    protocol: MailboxProtocol
     host: str
     port: int
     user: str

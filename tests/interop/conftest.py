@@ -276,8 +276,9 @@ class Postfix:
         for _ in range(TRIES):
             self.ports = dict(zip(self._settings, _free_ports(len(self._settings)), strict=True))
             (self.folder / "etc/master.cf").write_text(self._master_cf + self._services())
+            master = [_tool("daemon_directory", "master"), "-c", str(self.folder / "etc"), "-e", str(LIFE_S)]
             self._master = subprocess.Popen(
-                [_tool("daemon_directory", "master"), "-c", str(self.folder / "etc"), "-e", str(LIFE_S)],
+                ["setpriv", "--pdeathsig", "TERM", *master],  # it ends with these tests, however they go
                 start_new_session=True,
             )
             if self._has_started():

@@ -85,9 +85,10 @@ def test_tls_from_the_first_byte(preflight: Callable[..., Any]) -> None:
         ("no_certificate_file", "test_starttls_is_accepted", "starttls_refused", "likely"),
         ("no_certificate", "test_issuer_is_trusted", "certificate_missing", "likely"),
         ("other_name", "test_certificate_names_the_host", "certificate_name_mismatch", "certain"),
-        ("expired", "test_certificate_is_within_its_dates", "certificate_expired", "certain"),
+        # Nobody has told the time: it may be this machine's clock.
+        ("expired", "test_certificate_is_within_its_dates", "certificate_expired", "likely"),
         # Up to TLS 1.2 Postfix prefers ciphers without a certificate, where it is asked for any.
-        ("expired_tls12", "test_certificate_is_within_its_dates", "certificate_expired", "certain"),
+        ("expired_tls12", "test_certificate_is_within_its_dates", "certificate_expired", "likely"),
         ("old_tls", "test_version_is_modern", "server_tls_version_obsolete", "certain"),
         (
             "clients_by_certificate",

@@ -113,7 +113,7 @@ def case_of_profile(profile: Profile) -> dict[str, Any]:
             "server": str(Endpoint(profile.smtp.host, profile.smtp.port)),
             "tls_mode": profile.smtp.tls,
             "sasl_user": profile.mailbox,
-            "mail_from": profile.sender,
+            "mail_from": profile.sender if profile.sender != profile.mailbox else "",
             "scope": " ".join(profile.oauth.scope),
             "token_endpoint": profile.oauth.token_endpoint,
             "client_id": profile.oauth.client_id,

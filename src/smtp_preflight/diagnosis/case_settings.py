@@ -226,6 +226,7 @@ def facts_of(case: Case, profile: Profile) -> dict[str, str]:
         "tls_mode": smtp.tls if smtp.host else "",
         "mailbox": profile.mailbox,
         "sender": case.said.address("mail_from", "header_from"),
+        "login": "" if profile.oauth.grant is GrantType.CLIENT_CREDENTIALS else profile.mailbox,
         "tenant": profile.oauth.tenant,
         "client_id": profile.oauth.client_id,
         "scope": " ".join(profile.oauth.scope),

@@ -21,6 +21,11 @@ def clock_is_right(grant: Grant) -> bool:
 
 
 def clock_sign(seen: Seen) -> dict[str, str]:
-    """Whether the clocks differ: ``clock`` (off), which is a reason to refuse a token that shows no other."""
+    """Whether the clocks differ: ``clock`` (right, off), where the endpoint told the time.
+
+    Off, it is a reason to refuse a token that shows no other, and dates of certificates prove nothing.
+    """
     grant = seen.get(Grant)
-    return {} if grant is None or clock_is_right(grant) else {"clock": "off"}
+    if grant is None or clock_offset_s(grant) is None:
+        return {}
+    return {"clock": "right" if clock_is_right(grant) else "off"}

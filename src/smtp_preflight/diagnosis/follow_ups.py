@@ -24,6 +24,7 @@ from smtp_preflight.model import (
     Failure,
     Grant,
     MailboxLogin,
+    MailboxProtocol,
     PortCheck,
     Question,
     Seen,
@@ -128,5 +129,5 @@ def _what_the_mailbox_says(seen: Seen) -> tuple[Question, ...]:
     if auth is None or auth.reply is None or auth.reply.code != 535 or not place:
         return ()
     counted = "too many" in auth.reply.text.lower()
-    may_read = reading_permission(seen, "imap") == "present"
+    may_read = reading_permission(seen, MailboxProtocol.IMAP) == "present"
     return (Question(MailboxLogin, place),) if may_read and not counted else ()

@@ -16,6 +16,7 @@ from smtp_preflight.model import (
     Finding,
     Grant,
     MailboxLogin,
+    MailboxProtocol,
     MailboxTrouble,
     Seen,
     Stage,
@@ -60,7 +61,7 @@ def fault_of_token(seen: Seen, login: MailboxLogin) -> Finding | None:
     return refused if refused.code in REFUSED_ANYWHERE else None
 
 
-def _asked_in_vain(seen: Seen, grant: Grant, protocol: str) -> str:
+def _asked_in_vain(seen: Seen, grant: Grant, protocol: MailboxProtocol) -> str:
     """A scope for reading that was asked for and not granted, which stage token has shown."""
     asked = (one for one in scopes_to_be_granted(seen.profile) if one.rpartition("/")[2] in READING[protocol])
     return next((one for one in asked if not scope_is_granted(grant, one)), "")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from smtp_preflight.diagnosis.claim_signs import permissions_of
-from smtp_preflight.model import Grant, MailboxLogin, Profile, Seen
+from smtp_preflight.model import Grant, MailboxLogin, MailboxProtocol, Profile, Seen
 
 # The permissions that open a mailbox, by protocol (Microsoft delegated and application, Google).
 READING = {
-    "imap": ("IMAP.AccessAsUser.All", "IMAP.AccessAsApp", "https://mail.google.com/"),
-    "pop": ("POP.AccessAsUser.All", "POP.AccessAsApp", "https://mail.google.com/"),
+    MailboxProtocol.IMAP: ("IMAP.AccessAsUser.All", "IMAP.AccessAsApp", "https://mail.google.com/"),
+    MailboxProtocol.POP: ("POP.AccessAsUser.All", "POP.AccessAsApp", "https://mail.google.com/"),
 }
 
 
@@ -18,7 +18,10 @@ KNOWN_WORDS = ("smtp.", "imap.", "pop.", "https://mail.google.com/", "https://ww
 def wanted_for_reading(profile: Profile) -> tuple[str, ...]:
     """The permissions that a profile needs beside sending, by what it wants to have looked at."""
     imap = profile.imap.check or profile.place_of("imap") in profile.watched.values()
-    return (*(READING["imap"] if imap else ()), *(READING["pop"] if profile.pop.check else ()))
+    return (
+        *(READING[MailboxProtocol.IMAP] if imap else ()),
+        *(READING[MailboxProtocol.POP] if profile.pop.check else ()),
+    )
 
 
 def login_signs(seen: Seen, login: MailboxLogin) -> dict[str, str]:
@@ -43,7 +46,7 @@ def login_words(seen: Seen, login: MailboxLogin) -> str:
     return "\n".join(told)
 
 
-def reading_permission(seen: Seen, protocol: str) -> str:
+def reading_permission(seen: Seen, protocol: MailboxProtocol) -> str:
     """Whether the token under test may read mailboxes: present, missing, or unknown where nobody says.
 
     An application that RBAC permits needs nothing in its token; other providers have words of their own.

@@ -34,7 +34,7 @@ claims                ``aud`` (expected, graph, other), ``permission`` (present,
 auth                  those of claims, ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``mechanism``,
                       ``challenge_status``, ``challenge_scope``, ``sasl_string`` (malformed), ``imap`` (works,
                       refused, closed: what the mailbox says to the same token), ``signature`` (invalid),
-                      ``clock`` (off: not the identity provider's)
+                      ``clock`` (right, off: not the identity provider's)
 mail_from … data      ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``body_sent``
 delivery              ``delivery`` (unavailable, missing, bounced, junk), ``dmarc``, ``spf_result``,
                       ``dkim_result`` (fail), ``from`` (rewritten); of a bounce the words in it
@@ -299,7 +299,7 @@ def _tls(signs: Signs, seen: Seen) -> Signs:
         return signs
     if not tls.completed and (begins := tls_begun_otherwise(seen)):
         return signs.having(Stage.TLS, {"begins": begins}, {"tls_seen": _tls_words(tls)})
-    added = {"cert_issuer": _issuer_sign(tls), **https_sign(seen)}
+    added = {"cert_issuer": _issuer_sign(tls), **https_sign(seen), **clock_sign(seen)}
     if tls.failure:
         issuer = tls.leaf.issuer if tls.leaf else ""
         added |= {"tls_failure": tls.failure, "text": f"{tls.detail} {tls.verify_message} {issuer}".strip()}

@@ -40,7 +40,7 @@ def why_name_differs(seen: Seen) -> Finding:
 
 def why_not_within_dates(seen: Seen) -> Finding:
     """The certificate has ended, or has not begun."""
-    return _about_certificate(seen, "cert_dates")
+    return _about_certificate(seen, "cert_dates", "clock")
 
 
 def why_key_weak(seen: Seen) -> Finding:

@@ -23,6 +23,7 @@ from smtp_preflight.model import (
     Line,
     MailboxAccess,
     MailboxLogin,
+    MailboxProtocol,
     MailboxTrouble,
     Profile,
     short,
@@ -40,7 +41,10 @@ GOODBYE_S = 1.0
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0  # between two looks
 LOOKS_BETWEEN = 20  # as many as fit into the time allowed, pauses permitting
 
-SERVERS: Mapping[str, type[Imap] | type[Pop]] = {"imap": Imap, "pop": Pop}
+SERVERS: Mapping[MailboxProtocol, type[Imap] | type[Pop]] = {
+    MailboxProtocol.IMAP: Imap,
+    MailboxProtocol.POP: Pop,
+}
 
 
 # --- the login ---------------------------------------------------------------------------------------------
@@ -65,12 +69,12 @@ async def probe_mailbox_login(
     profile: Profile,
     wallet: Wallet,
     resolver: dns.asyncresolver.Resolver,
-    protocol: str,
+    protocol: MailboxProtocol,
     *,
     user: str = "",
     place: MailboxAccess | None = None,
 ) -> tuple[MailboxLogin, Imap | Pop | None]:
-    """Log in to the profile's mailbox over "imap" or "pop" and open it, with the wallet's access token.
+    """Log in to the profile's mailbox and open it, with the wallet's access token.
 
     user: the mailbox to open, where it is another one than the profile's.
     place: another host and port than the profile's.
@@ -81,7 +85,7 @@ async def probe_mailbox_login(
     Never raises for what the network does: see ``MailboxLogin.trouble``.
     """
     user = user or profile.mailbox
-    at = place or (profile.imap if protocol == "imap" else profile.pop)
+    at = place or (profile.imap if protocol is MailboxProtocol.IMAP else profile.pop)
     asked_at, begun_s, attempt = dt.datetime.now(dt.UTC), time.monotonic(), _Attempt()
     try:
         await _log_in(attempt, profile, wallet, resolver, protocol, at, user)
@@ -119,7 +123,7 @@ async def _log_in(
     profile: Profile,
     wallet: Wallet,
     resolver: dns.asyncresolver.Resolver,
-    protocol: str,
+    protocol: MailboxProtocol,
     at: MailboxAccess,
     user: str,
 ) -> None:

@@ -38,6 +38,7 @@ from smtp_preflight.model import (
     Keys,
     MailboxAccess,
     MailboxLogin,
+    MailboxProtocol,
     MailExchangers,
     MailFrom,
     MtaSts,
@@ -572,12 +573,12 @@ async def _ask_mailbox_login(asking: Asking, subject: str) -> MailboxLogin:
         assert profile.reader is not None
         assert delivery is not None
         login, server = await probe_mailbox_login(
-            profile.reader, asking.reader_wallet, asking.resolver, "imap", user=delivery.mailbox
+            profile.reader, asking.reader_wallet, asking.resolver, MailboxProtocol.IMAP, user=delivery.mailbox
         )
     else:
-        protocol, _, endpoint = subject.partition(" ")
+        name, _, endpoint = subject.partition(" ")
         host, _, port = endpoint.rpartition(":")
-        at = MailboxAccess(host, int(port))
+        protocol, at = MailboxProtocol(name), MailboxAccess(host, int(port))
         login, server = await probe_mailbox_login(profile, asking.wallet, asking.resolver, protocol, place=at)
     if server is not None:
         asking.mailboxes[subject] = server

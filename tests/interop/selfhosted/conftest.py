@@ -50,12 +50,18 @@ MAILBOX, PROBE, FULL = f"alerts@{DOMAIN}", f"probe@{DOMAIN}", f"full@{DOMAIN}"
 AUDIENCE = f"https://mail.{DOMAIN}"
 SECRET = "client-secret-of-the-interop-tests"
 START_S, STOP_S, TRIES = 30, 10, 5
+LIFE_S = 3600  # of a server, at most
 AT_ONCE = 7  # setups that are asked side by side in one process
 
 FreePorts: TypeAlias = Callable[[int], list[int]]
 
 
 # --- programs ----------------------------------------------------------------------------------------------
+
+
+# What hands on the signal to end, even to a program that has become another user's, and gets it when these
+# tests are gone, however they went.
+LEASH = ("setpriv", "--pdeathsig", "TERM", "timeout", str(LIFE_S))
 
 
 class NotStarted(Exception):
@@ -79,11 +85,11 @@ def listening(*ports: int) -> Callable[[], bool]:
 def running(command: Sequence[str | Path], log: Path, ready: Callable[[], bool]) -> Iterator[None]:
     """Run a program in a session of its own, from when it is ready; end it and its children afterwards.
 
-    Its standard input is a pipe that ends with these tests, whatever becomes of them.
+    Whatever becomes of these tests, it ends with them: its standard input ends, and so does its leash.
     """
     with log.open("ab") as said:
         process = subprocess.Popen(
-            [str(one) for one in command],
+            [*LEASH, *(str(one) for one in command)],
             stdin=subprocess.PIPE,
             stdout=said,
             stderr=said,
