@@ -10,7 +10,8 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -134,21 +135,70 @@ def test_reports_are_kept_after_a_failure_too() -> None:
     assert upload["with"]["path"] == "reports/"
 
 
-@pytest.mark.parametrize("command", [one for one in commands("ci.yml") if one.startswith("make")])
-def test_what_continuous_integration_makes_is_there(command: str) -> None:
-    """Make knows every target that the workflow asks for."""
-    done = subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+# --- .ci/run -----------------------------------------------------------------------------------------------
 
 
-def test_packages_are_those_of_the_other_continuous_integration(tmp_path: Path) -> None:
-    """Both read one list; this is how the workflow's step reads it."""
-    (install,) = [one for one in commands("ci.yml") if ".ci/packages" in one]
-    (tmp_path / ".ci").symlink_to(ROOT / ".ci")
-    listing = shell(install.replace("sudo apt-get update -qq", "true").replace("sudo", "echo"), tmp_path)
-    assert listing.returncode == 0, listing.stderr
-    assert {"postfix", "chromium"} <= set(listing.stdout.split())
-    assert "#" not in listing.stdout
+@dataclass(frozen=True)
+class Done:
+    """What the script said of its end, and what it had others do."""
+
+    returncode: int
+    did: list[str]
+
+
+@pytest.fixture
+def continuous_integration(tmp_path: Path) -> Callable[..., Done]:
+    """The workflow's one step; programs that change a machine only write down how they were called."""
+    (tmp_path / ".ci").mkdir()
+    for name in ("run", "packages"):
+        shutil.copy(ROOT / ".ci" / name, tmp_path / ".ci" / name)
+    log, programs = tmp_path / "log", tmp_path / "programs"
+    programs.mkdir()
+
+    def run(target: str = "", fails: int = 0) -> Done:
+        """target: what make cannot do, as many times as it fails."""
+        for name in ("apt-get", "dpkg", "make"):
+            (programs / name).write_text(
+                f"#!/bin/bash\n"
+                f"echo {name} $* >> '{log}'\n"
+                f"[[ $1 != '{target}' ]] || (( $(grep -c 'make {target}' '{log}') > {fails} ))\n"
+            )
+            (programs / name).chmod(0o755)
+        (script,) = commands("ci.yml")
+        done = shell(script, tmp_path, PATH=f"{programs}{os.pathsep}{os.environ['PATH']}")
+        return Done(done.returncode, log.read_text(encoding="utf-8").splitlines())
+
+    return run
+
+
+def test_continuous_integration_installs_all_that_the_tests_need(
+    continuous_integration: Callable[..., Done],
+) -> None:
+    done = continuous_integration()
+    (install,) = [one for one in done.did if one.startswith("apt-get install")]
+    assert {"postfix", "dovecot-imapd", "bind9", "chromium"} <= set(install.split())
+    assert "#" not in install
+    assert any(one.startswith("apt-get download -qq exim4") for one in done.did)
+
+
+def test_continuous_integration_makes_lint_and_then_the_tests(
+    continuous_integration: Callable[..., Done],
+) -> None:
+    """Each warning is an error there and nowhere else: a user's run must not fail over our deprecations."""
+    done = continuous_integration()
+    made = [one for one in done.did if one.startswith("make")]
+    assert done.returncode == 0
+    assert [one.split()[1] for one in made] == ["lint", "test"]
+    assert "-W error" in made[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "fails", "passes"), [("lint", 1, False), ("test", 1, True), ("test", 2, False)]
+)
+def test_continuous_integration_fails_over_tests_that_fail_twice(
+    target: str, fails: int, passes: bool, continuous_integration: Callable[..., Done]
+) -> None:
+    assert (continuous_integration(target, fails).returncode == 0) is passes
 
 
 # --- the examples of docs/ci.md ----------------------------------------------------------------------------
