@@ -185,6 +185,12 @@ def test_options_after_the_names_are_pytest_s(run: Run, demo: Path, tmp_path: Pa
     assert {one["stage"] for one in written["checks"]} == {"greeting", "tls"}
 
 
+def test_pytest_may_be_told_to_remember_nothing(run: Run, demo: Path, tmp_path: Path) -> None:
+    done = run("check", "demo", "-k", "test_tcp", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (tmp_path / ".pytest_cache").exists()
+
+
 def test_pytest_s_help_is_within_reach(run: Run) -> None:
     """Help asked for after a name is pytest's, with our options; no profile is read for it."""
     done = run("check", "nobody", "--help")

@@ -65,6 +65,14 @@ def test_every_key_is_described_and_no_other() -> None:
     assert set(descriptions()) == {*File.model_fields, *inside}
 
 
+def test_each_key_has_its_own_words() -> None:
+    """Also where two tables have the same keys, as ``[imap]`` and ``[pop]`` have."""
+    for key, words in descriptions().items():
+        table, _, name = key.rpartition(".")
+        inside = SCHEMA["definitions"][TABLES[table].__name__] if table else SCHEMA
+        assert inside["properties"][name]["description"] == words
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_profile_is_accepted(path: Path) -> None:
     assert list(jsonschema.Draft7Validator(SCHEMA).iter_errors(read(path))) == []

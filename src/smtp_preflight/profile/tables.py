@@ -127,6 +127,14 @@ class AccessTable(Table):
     check: bool | None = None
 
 
+class _ImapTable(AccessTable):
+    """Described in words of its own."""
+
+
+class _PopTable(AccessTable):
+    """Described in words of its own."""
+
+
 class _LimitsTable(Table):
     dns_s: Seconds | None = None
     tcp_s: Seconds | None = None
@@ -174,8 +182,8 @@ class File(Table):
     expect: _ExpectTable = _ExpectTable()
     send: _SendTable | None = None
     delivery: _DeliveryTable | None = None
-    imap: AccessTable = AccessTable()
-    pop: AccessTable = AccessTable()
+    imap: _ImapTable = _ImapTable()
+    pop: _PopTable = _PopTable()
     limits: _LimitsTable = _LimitsTable()
     thresholds: _ThresholdsTable = _ThresholdsTable()
     severity: dict[Code, Annotated[Severity, Field(strict=False)]] = {}
