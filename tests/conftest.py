@@ -9,6 +9,7 @@ import enum
 import ipaddress
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,11 @@ def leaks() -> Callable[..., list[tuple[str, str]]]:
 # --- the suite, as its users run it ------------------------------------------------------------------------
 
 
+def inherited() -> dict[str, str]:
+    """The environment, without what belongs to the pytest that runs these tests."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
+
+
 def listen_to_ctrl_c() -> None:
     """Undo what a shell does to whatever it starts in the background: it has it ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -314,16 +320,103 @@ class CompletedSuite:
         return {one["kind"] for one in self.report(profile)["evidence"]}
 
 
+# Reads what to run as a line of JSON, and answers with the exit status and with what a preamble has noted.
+SERVING = """
+import contextlib, json, os, sys
+
+import pytest
+
+for line in sys.stdin:
+    asked, before = json.loads(line), dict(os.environ)
+    os.environ.update(asked["environment"])
+    out, err = (open(asked[name], "a", encoding="utf-8") for name in ("stdout", "stderr"))
+    with out, err, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = pytest.main(asked["args"])
+    os.environ.clear()
+    os.environ.update(before)
+    print(json.dumps([int(status), noted()]), flush=True)
+"""
+
+
+class ServingSuite:
+    """Runs the suite again and again in one process: to start one takes longer than most runs.
+
+    The process begins with the first run. Its lines are not counted as covered: that takes twice the time.
+    """
+
+    def __init__(self, preamble: str = "noted = list", limit_s: float = SUITE_LIMIT_S) -> None:
+        """preamble: what changes the suite in that process; each run brings what its ``noted()`` says."""
+        self._program = f"{preamble}\n{SERVING}"
+        self._limit_s = limit_s
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(
+        self, args: Sequence[str], stdout: Path, stderr: Path, environment: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """The exit status, and what was noted; what it says is added to the files."""
+        process = self._process = self._process or self._started()
+        assert process.stdin
+        assert process.stdout
+        places = {"stdout": str(stdout), "stderr": str(stderr)}
+        asked = {"args": ["-p", "no:cacheprovider", *args], "environment": environment or {}, **places}
+        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.flush()
+        if not select.select([process.stdout], [], [], self._limit_s)[0]:
+            self.close()
+            pytest.fail(f"{args}: no end after {self._limit_s} s")
+        status, noted = json.loads(process.stdout.readline())
+        return status, noted
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", self._program],
+            cwd=ROOT,
+            env={key: value for key, value in inherited().items() if not key.startswith("COVERAGE_")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+
+@pytest.fixture(scope="session")
+def serving_suite() -> type[ServingSuite]:
+    """For tests that change the suite, and run it often."""
+    return ServingSuite
+
+
 class SuiteRunner:
     """Starts the suite with the interpreter that runs the tests, each time with reports of its own."""
 
     def __init__(self, make_folder: Callable[[], Path]) -> None:
         self._make_folder = make_folder
+        self._serving = ServingSuite()
 
     def __call__(self, *args: str, **options: Any) -> CompletedSuite:
-        """Run to the end; options as for ``start``."""
+        """Run to the end; options as for ``start``. Without most of them one process serves all runs."""
+        if options.keys() <= {"folder", "environment"} and "-n" not in args:
+            return self._served(args, **options)
         process, folder = self.start(*args, **options)
         return self.completed(process, folder)
+
+    def _served(
+        self, args: Sequence[str], folder: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> CompletedSuite:
+        place, said = folder or self._make_folder(), self._make_folder()
+        out, err = said / "stdout", said / "stderr"
+        status, _ = self._serving.run([f"--report-dir={place}", *args], out, err, environment)
+        return CompletedSuite(status, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"), place)
+
+    def close(self) -> None:
+        """End the process that serves."""
+        self._serving.close()
 
     def start(
         self,
@@ -341,7 +434,6 @@ class SuiteRunner:
         Returns the process, and the folder of its reports.
         """
         place = folder or self._make_folder()
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
         extra = self._loaded(plugin)
         command = [
             *(sys.executable, "-m", "pytest", f"--report-dir={place}"),
@@ -352,7 +444,11 @@ class SuiteRunner:
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**inherited, **(environment or {}), **({"PYTHONPATH": str(extra.parent)} if extra else {})},
+            env={
+                **inherited(),
+                **(environment or {}),
+                **({"PYTHONPATH": str(extra.parent)} if extra else {}),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -380,6 +476,8 @@ class SuiteRunner:
 
 
 @pytest.fixture(scope="session")
-def run_suite(tmp_path_factory: pytest.TempPathFactory) -> SuiteRunner:
-    """Run ``pytest`` on the checks, from the root of the project, in a process of its own."""
-    return SuiteRunner(lambda: tmp_path_factory.mktemp("suite"))
+def run_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteRunner]:
+    """Run ``pytest`` on the checks, from the root of the project, in another process."""
+    runner = SuiteRunner(lambda: tmp_path_factory.mktemp("suite"))
+    yield runner
+    runner.close()

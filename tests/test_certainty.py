@@ -17,6 +17,10 @@ PROVIDERS = (*load_providers(), "other", "any", "")
 DOCUMENT = Path(__file__).parent.parent / "docs" / "certainty.md"
 
 
+# Ever the same lines, tens of thousands of times: to count them takes thrice as long as to run them.
+pytestmark = pytest.mark.no_cover
+
+
 def shown_by(entry: Entry) -> Iterator[Mapping[str, str]]:
     """Signs that lead to an entry: its examples, and its patterns that want no wording."""
     yield from entry.examples

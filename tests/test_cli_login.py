@@ -34,6 +34,7 @@ from smtp_preflight.model import Profile
 CLIENT = "6731de76-14a6-49ae-97bc-6eba6914391e"
 MAILBOX = "alerts@contoso.com"
 LIMIT_S = 60  # for one command; what takes longer hangs
+SHUTDOWN_POLL_S = 0.02  # how soon a server of a test notices that it is to end
 NOT_INHERITED = ("PYTEST_", "GITHUB_", "CI", "TF_BUILD", "DEMO_", "LAB_", "DISPLAY", "WAYLAND_DISPLAY")
 
 # Planted with the provider; no output may hold one of them.
@@ -133,7 +134,7 @@ def idp(tmp_path: Path) -> Iterator[Idp]:
             "expires_in": 900,
             "interval": 1,
         }
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(SHUTDOWN_POLL_S,), daemon=True).start()
         yield idp
         server.shutdown()
 

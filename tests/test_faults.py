@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import select
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -61,9 +57,6 @@ def chosen(number: int, fault: Fault) -> list[str]:
     return [demos[0], by_turns]
 
 
-# What this process inherited from an outer pytest, or from continuous integration, is not the suite's.
-NOT_INHERITED = ("PYTEST_", "GITHUB_", "CI", "TF_BUILD", "DEMO_")
-
 CASES = [(name, demo) for number, (name, row) in enumerate(FAULTS.items()) for demo in chosen(number, row)]
 
 # Why a check may not apply to a healthy demonstration.
@@ -84,13 +77,14 @@ REASONS = {
     "the token is opaque: only the provider can read it",
 }
 
-# Why a check may not apply once something is broken: nothing can be said of what a domain publishes, or what
-# was written into the profile leaves nothing to ask.
+# Why a check may not apply once something is broken: nothing can be said of what a domain publishes or of what
+# a token says, or what was written into the profile leaves nothing to ask.
 NO_LONGER = (
     "the name server did not answer",
     "TLS comes first on this port",
     "RBAC for Applications decides, not the token",
     "the token does not say its appid",
+    "the token is opaque",
 )
 
 # A lab shortens the limits; a busy machine is slow. Only those that a fault keeps us waiting for stay short.
@@ -111,21 +105,19 @@ def patient(limits):
 smtp_preflight.lab._shortened = patient
 """
 
-# Runs the suite again and again in one process: starting one takes longer than most runs. Reads the arguments
-# of each run as a line of JSON, and answers with its exit status and the secrets that were made up for it.
-SERVING = (
-    PATIENT
-    + """
-import contextlib, functools, json, sys
-from pathlib import Path
-
-import pytest
+# Notes every secret that is made up for a run.
+PLANTING = """
+import functools
 
 from smtp_preflight.lab import Lab
 from smtp_preflight.lab.refresh_tokens import RefreshTokens
 from smtp_preflight.lab.tokens import Mint
 
 planted = []
+
+def noted():
+    told, planted[:] = planted[:], []
+    return told
 
 def noting(make):
     @functools.wraps(make)
@@ -146,16 +138,7 @@ def secrets(lab):
     return secrets_of(lab)
 
 Lab.secrets = secrets
-
-for line in sys.stdin:
-    folder, *args = json.loads(line)
-    planted.clear()
-    with open(folder + "/terminal.txt", "w", encoding="utf-8") as said:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            status = pytest.main([*args, f"--report-dir={folder}", "-p", "no:cacheprovider"])
-    print(json.dumps([int(status), planted]), flush=True)
 """
-)
 
 
 @dataclass(frozen=True)
@@ -176,36 +159,18 @@ Suite = Callable[..., Ran]
 
 
 @pytest.fixture(scope="session")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """Run the suite in a process that serves one run after the other."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVING],
-        cwd=ROOT,
-        env=inherited,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-    asked, answered = process.stdin, process.stdout
-    assert asked is not None
-    assert answered is not None
+def suite(tmp_path_factory: pytest.TempPathFactory, serving_suite: Callable[..., Any]) -> Iterator[Suite]:
+    """Run the suite in a process that serves one run after the other, and is patient."""
+    serving = serving_suite(PATIENT + PLANTING, RUN_LIMIT_S)
 
     def run(*args: str, folder: Path | None = None) -> Ran:
         place = folder or tmp_path_factory.mktemp("fault")
-        asked.write(json.dumps([str(place), *args]) + "\n")
-        asked.flush()
-        assert select.select([answered], [], [], RUN_LIMIT_S)[0], f"{args}: no end after {RUN_LIMIT_S} s"
-        status, planted = json.loads(answered.readline())
+        said = place / "terminal.txt"
+        status, planted = serving.run([*args, f"--report-dir={place}"], said, said)
         return Ran(status, place, [tuple(one) for one in planted])
 
-    try:
-        yield run
-        asked.close()
-        process.wait(RUN_LIMIT_S)
-    finally:
-        process.kill()
+    yield run
+    serving.close()
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 TENANT = "3f1c0b6e-8f0e-4c9b-9a7e-2b1f7f5f6a10"
 CLIENT = "6731de76-14a6-49ae-97bc-6eba6914391e"
 LOGIN = "login.lab.example"
+SHUTDOWN_POLL_S = 0.02  # how soon a server of a test notices that it is to end
 GRANTS = [
     (name, grant)
     for name, provider in load_providers().items()
@@ -85,7 +86,7 @@ def name_server(records: Records) -> Iterator[str]:
             sock.sendto(reply.to_wire(), self.client_address)
 
     with ThreadingUDPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(SHUTDOWN_POLL_S,), daemon=True).start()
         yield f"127.0.0.1:{server.server_address[1]}"
         server.shutdown()
 
@@ -117,7 +118,7 @@ def identity_provider(authority: trustme.CA) -> Iterator[int]:
     authority.issue_cert(LOGIN).configure_cert(context)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(SHUTDOWN_POLL_S,), daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
 

@@ -39,6 +39,7 @@ from smtp_preflight.profile import load_profile, load_providers
 
 ROOT = Path(__file__).parent.parent
 LIMIT_S = 120  # for what takes seconds; a busy machine takes its time
+SHUTDOWN_POLL_S = 0.02  # how soon a server of a test notices that it is to end
 RACES = 25  # pairs of redemptions at the same moment; by hand: drivers/store.py races --number 200
 KILLS = 25  # likewise: drivers/store.py kills --number 200
 PAIRS = 5  # of whole runs
@@ -249,7 +250,7 @@ def actions(tmp_path: Path) -> Iterator[Any]:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with ThreadingHTTPServer(("127.0.0.1", 0), Actions) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(SHUTDOWN_POLL_S,), daemon=True).start()
         yield server
         server.shutdown()
 

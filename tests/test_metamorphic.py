@@ -39,6 +39,10 @@ EXCHANGE_HOST = re.compile(r"\b[A-Z0-9]{6,20}(?=(?:\.\w+)?\.prod\.outlook\.com)"
 # --- what is told ------------------------------------------------------------------------------------------
 
 
+# Ever the same lines, tens of thousands of times: to count them takes thrice as long as to run them.
+pytestmark = pytest.mark.no_cover
+
+
 def every_case() -> Iterator[Case]:
     """All that is known, each without its answer; the public ones with what the sending host can know."""
     knowers = json.loads((CORPUS / "context_keys.json").read_text("utf-8"))

@@ -8,12 +8,7 @@ fail, and mend the diagnosis.
 from __future__ import annotations
 
 import json
-import os
-import select
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -31,22 +26,6 @@ from smtp_preflight.reporting.wording import WHO
 ROOT = Path(__file__).parent.parent
 FILES = sorted((Path(__file__).parent / "replays").glob("*.json"))
 FOUND = ("code", "subject", "severity", "certainty", "stage", "who")  # of a finding, in a file
-LIMIT_S = 120  # for one replay; what takes longer hangs
-
-# Replays one file after the other in one process: starting one takes longer than a replay.
-SERVING = """
-import contextlib, json, sys
-
-import pytest
-
-for line in sys.stdin:
-    folder, path = json.loads(line)
-    with open(folder + "/terminal.txt", "w", encoding="utf-8") as said:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            status = pytest.main([f"--replay={path}", f"--report-dir={folder}", "-p", "no:cacheprovider"])
-    print(int(status), flush=True)
-"""
-NOT_INHERITED = ("PYTEST_", "GITHUB_", "CI", "TF_BUILD")
 
 
 @dataclass(frozen=True)
@@ -67,43 +46,12 @@ class Replayed:
         return (self.folder / "summary.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
-def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], tuple[int, Path]]]:
-    """Judge a file again; returns the exit status and the folder of all reports."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVING],
-        cwd=ROOT,
-        env={key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-    asked, answered = process.stdin, process.stdout
-    assert asked is not None
-    assert answered is not None
-
-    def run(path: Path) -> tuple[int, Path]:
-        folder = tmp_path_factory.mktemp("replayed")
-        asked.write(json.dumps([str(folder), str(path)]) + "\n")
-        asked.flush()
-        assert select.select([answered], [], [], LIMIT_S)[0], f"{path.name}: no end after {LIMIT_S} s"
-        return int(answered.readline()), folder
-
-    try:
-        yield run
-        asked.close()
-        process.wait(LIMIT_S)
-    finally:
-        process.kill()
-
-
 # With the scope of the module, all tests of a file follow each other.
 @pytest.fixture(scope="module", params=FILES, ids=lambda path: path.stem)
-def replayed(request: pytest.FixtureRequest, replay: Callable[[Path], tuple[int, Path]]) -> Replayed:
+def replayed(request: pytest.FixtureRequest, run_suite: Any) -> Replayed:
     recorded = json.loads(request.param.read_text(encoding="utf-8"))
-    status, folder = replay(request.param)
-    return Replayed(recorded, status, folder / f"{recorded['profile']}-replay")
+    done = run_suite(f"--replay={request.param}")
+    return Replayed(recorded, done.status, done.folder / f"{recorded['profile']}-replay")
 
 
 def test_an_old_run_is_judged_as_it_should_be(replayed: Replayed) -> None:
@@ -154,29 +102,27 @@ def test_every_report_of_an_old_run_is_what_programs_expect(replayed: Replayed, 
     assert (replayed.folder / "report.json").stat().st_size < 200_000
 
 
-def test_a_replay_can_be_replayed(replayed: Replayed, replay: Callable[[Path], tuple[int, Path]]) -> None:
+def test_a_replay_can_be_replayed(replayed: Replayed, run_suite: Any) -> None:
     """What it writes holds the same evidence in the same order, and comes to the same."""
-    status, folder = replay(replayed.folder / "report.json")
-    again = json.loads((folder / replayed.folder.name / "report.json").read_text(encoding="utf-8"))
+    done = run_suite(f"--replay={replayed.folder / 'report.json'}")
+    again = done.report(replayed.folder.name)
     differ = {key for key, value in replayed.report.items() if again[key] != value}
-    assert status == replayed.status
+    assert done.status == replayed.status
     assert differ <= {"replayed_from", "recorded_codes", "recorded_knowledge", "checks"}
     assert [one["code"] for one in again["checks"]] == [one["code"] for one in replayed.report["checks"]]
 
 
-def test_newer_knowledge_says_what_was_found_before(
-    replay: Callable[[Path], tuple[int, Path]], tmp_path: Path
-) -> None:
+def test_newer_knowledge_says_what_was_found_before(run_suite: Any, tmp_path: Path) -> None:
     """Both dates, and what the run itself had found: in the ticket's text, on the terminal, in the page."""
     report = json.loads((ROOT / "tests" / "replays" / "smtp_auth_disabled_mailbox.json").read_text("utf-8"))
     report["knowledge"], report["findings"][0]["code"] = "2026-01-01", "unexplained"
     path = tmp_path / "old.json"
     path.write_text(json.dumps(report), encoding="utf-8")
-    _, folder = replay(path)
+    done = run_suite(f"--replay={path}")
     told = "recorded with that of 2026-01-01. It found then: unexplained."
-    assert told in " ".join((folder / "terminal.txt").read_text(encoding="utf-8").split())
-    assert told in (folder / "demo-replay" / "summary.md").read_text(encoding="utf-8")
-    assert told in (folder / "demo-replay" / "report.html").read_text(encoding="utf-8")
+    assert told in " ".join(done.stdout.split())
+    assert told in (done.folder / "demo-replay" / "summary.md").read_text(encoding="utf-8")
+    assert told in (done.folder / "demo-replay" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_corpus_covers_the_way() -> None:

@@ -58,6 +58,7 @@ CODE = "0.canary-code-QxZ7-planted"
 REFRESH = "1.canary-refresh-QxZ7-planted"
 ACCESS = "canary-access-QxZ7-planted"
 LIMIT_S = 20  # for what comes at once; what takes longer hangs
+SHUTDOWN_POLL_S = 0.02  # how soon a server of a test notices that it is to end
 
 
 # --- an identity provider ----------------------------------------------------------------------------------
@@ -119,7 +120,7 @@ def idp(authority: trustme.CA) -> Iterator[Idp]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         idp.port = server.server_address[1]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(SHUTDOWN_POLL_S,), daemon=True).start()
         yield idp
         server.shutdown()
 
