@@ -186,7 +186,7 @@ VARIATIONS = (
     ),
     Variation(
         "a token far over the limit of a line",
-        conditions="Conditions(manner=Manner(groups=120))",
+        conditions="Conditions(manner=Manner(groups=120, command_bytes=2048))",
         shows='"shape": "two_steps"',
     ),
     Variation("no enhanced codes", conditions=worded(**MONOSYLLABIC), shows="235 Accepted"),
@@ -218,6 +218,13 @@ VARIATIONS = (
         conditions="Conditions(identity=IdentityConditions(token_flaw=TokenFlaw("
         'audience="https://outlook.office.com/")))',
         shows='"aud": "https://outlook.office.com/"',
+    ),
+    Variation(
+        "tokens of RFC 9068",
+        "demo-custom",
+        conditions="Conditions(manner=Manner(tokens_by_rfc9068=True))",
+        shows='"typ": "at\\+jwt".*"scope": "smtp imap offline_access"',
+        notices=frozenset({"refresh_token_rotates", "excess_permissions"}),  # as of the demonstration itself
     ),
     Variation(
         "a user's permission of the resource for applications",

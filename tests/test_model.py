@@ -528,9 +528,10 @@ def test_permissions_are_scopes_and_roles(claims: dict[str, Any], permissions: s
 
 
 def test_a_claim_reads_as_text() -> None:
-    """``appid`` is called ``azp`` in version 2 tokens."""
+    """``appid`` is called ``azp`` in version 2 tokens, and ``client_id`` by RFC 9068 section 2.2."""
     assert token(azp="6731de76").claim("appid") == "6731de76"
     assert token(appid="one", azp="two").claim("appid") == "one"
+    assert token(client_id="mail-alerts").claim("appid") == "mail-alerts"
     assert token(exp=5).claim("exp") == "5"
     assert token().claim("aud") == ""
 

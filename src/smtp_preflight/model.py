@@ -951,6 +951,10 @@ class SignatureState(StrEnum):
     NOT_CHECKED = "not_checked"
 
 
+APPLICATION = ("appid", "azp", "client_id")
+"""The claim that names the application: with Entra in versions 1 and 2 of its tokens, and by RFC 9068."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     """What may be known of an access token: allow-listed claims, length and fingerprint, never the token."""
@@ -966,17 +970,19 @@ class AccessToken:
     problem: str = ""  # why something that looks like a JWT does not decode
 
     def claim(self, name: str) -> str:
-        """The claim as text; ``appid`` also reads ``azp``, its name in version 2 tokens."""
-        value = self.claims.get(name)
-        if value is None and name == "appid":
-            value = self.claims.get("azp")
+        """The claim as text; of ``appid`` by any of the names in ``APPLICATION``."""
+        value = self._said(name)
         return "" if value is None else str(value)
 
     def values(self, name: str) -> frozenset[str]:
         """The claim's values in one form for comparing: lower case, no slash at the end of a URI."""
-        value = self.claims.get(name, self.claims.get("azp") if name == "appid" else None)
+        value = self._said(name)
         several = value if isinstance(value, (list, tuple)) else () if value is None else (value,)
         return frozenset(str(one).lower().rstrip("/") for one in several)
+
+    def _said(self, name: str) -> Any:
+        names = APPLICATION if name == "appid" else (name,)
+        return next((self.claims[one] for one in names if self.claims.get(one) is not None), None)
 
     @property
     def user(self) -> str:
@@ -989,7 +995,7 @@ class AccessToken:
         """It says who somebody is rather than what may be done (OpenID Connect Core section 2)."""
         if {"scp", "scope"} & set(self.claims):
             return False
-        of_sign_in = "nonce" in self.other_claims and not {"appid", "azp", "roles"} & set(self.claims)
+        of_sign_in = "nonce" in self.other_claims and not {*APPLICATION, "roles"} & set(self.claims)
         return "at_hash" in self.other_claims or of_sign_in
 
     @property

@@ -48,8 +48,10 @@ def _pytest(*arguments: str) -> int:
     root = suite_root()
     settings = ("-p", "smtp_preflight.plugin", "-c", str(root / "pyproject.toml"), f"--rootdir={root}")
     # pytest would remember failures beside its settings, where an installed package is not to be written to.
-    remembers = not any(one.endswith("no:cacheprovider") for one in arguments)  # what else knows no such setting
-    cache = ("-o", f"cache_dir={Path.cwd() / '.pytest_cache'}") if remembers else ()
+    remembers = not any(one.endswith("no:cacheprovider") for one in arguments)
+    cache = (
+        ("-o", f"cache_dir={Path.cwd() / '.pytest_cache'}") if remembers else ()
+    )  # who forgets knows no place
     return int(pytest.main([*settings, *cache, str(root / "checks"), *arguments]))
 
 

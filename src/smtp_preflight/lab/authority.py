@@ -41,9 +41,10 @@ class Authority:
     def mail_context(self, conditions: ConnectionConditions) -> ssl.SSLContext:
         """What the mail server needs to shake hands under these conditions."""
         context = self.context(conditions.certificate)
-        if conditions.anonymous:
+        if conditions.anonymous or conditions.anonymous_first:
+            others = "" if conditions.anonymous else "ALL:"
             context.maximum_version = ssl.TLSVersion.TLSv1_2  # TLS 1.3 has no ciphers without a certificate
-            context.set_ciphers("aNULL:@SECLEVEL=0")
+            context.set_ciphers(f"aNULL:{others}@SECLEVEL=0")
         if conditions.tls_version:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is to be shown

@@ -27,7 +27,8 @@ EHLO = "EHLO"
 SECURE_EHLO = "EHLO under TLS"
 STARTTLS = "STARTTLS"
 HANDSHAKE = "handshake"
-"""The steps of a mail server's opening."""
+AUTH = "AUTH"
+"""The steps of a mail server's opening, and the first one after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Port(StrEnum):
 class ConnectionConditions:
     """From the mail server's port to the second EHLO.
 
-    Steps are GREETING, EHLO, SECURE_EHLO (under TLS), STARTTLS and HANDSHAKE.
+    Steps are GREETING, EHLO, SECURE_EHLO (under TLS), STARTTLS and HANDSHAKE; late can be AUTH, too.
     """
 
     port: Port = Port.SERVED
@@ -139,8 +140,10 @@ class ConnectionConditions:
     auth_in_clear: bool = False  # AUTH stands in the first EHLO reply, too
     injected: bytes = b""  # behind the 220 to STARTTLS, in the clear
     tls_version: str = ""  # the only one spoken, as ``ssl.TLSVersion`` names it; none: those of today
+    alerts_vague: bool = False  # whatever fails, the alert says "handshake failure", as with GnuTLS
     client_certificate_wanted: bool = False
     anonymous: bool = False  # TLS without a certificate
+    anonymous_first: bool = False  # TLS without a certificate for whoever offers it
     certificate: CertificateTerms = field(default_factory=CertificateTerms)
     bearer_offered: bool = True  # XOAUTH2 and OAUTHBEARER stand in the EHLO reply
     auth_offered: bool = True  # AUTH stands there
@@ -198,6 +201,7 @@ class MailConditions:
     auth_refusal: str = ""  # to AUTH with a good token
     token_refused: bool = False  # a good token is refused as a bad one would be
     sender_refusal: str = ""
+    sender_refused_late: bool = False  # at each RCPT TO, in the place of MAIL FROM
     recipient_refusal: str = ""
     data_refusal: str = ""  # to DATA
     message_refusal: str = ""  # to a message that has come whole
@@ -234,7 +238,9 @@ class Manner:
     lower_case: bool = False  # what EHLO lists
     legacy_auth: bool = False  # EHLO lists "AUTH=", too, for clients of before RFC 2554
     mail_address: str = "127.0.0.1"  # where the mail server listens; DNS does not know of it
+    command_bytes: int = 65_536  # of a longer command the rest is cut off, and nobody is told
     opaque_tokens: bool = False
+    tokens_by_rfc9068: bool = False  # from a provider that is nobody in particular
     groups: int = 0  # that a token names: each makes it 39 bytes longer
     full_access: bool = False  # whoever is of the tenant may open the mailbox, as far as the token allows
 

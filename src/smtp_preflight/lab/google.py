@@ -13,13 +13,14 @@ from smtp_preflight.lab.http import Request, Response
 from smtp_preflight.lab.identity import IdentityProvider
 from smtp_preflight.lab.refusals import GOOGLE, PLAIN
 from smtp_preflight.lab.signin import Asked
-from smtp_preflight.lab.tokens import TokenFacts
+from smtp_preflight.lab.tokens import TokenFacts, facts_of
 
 MAIL_SCOPE = "https://mail.google.com/"
 MAIL_AUDIENCE = "https://mail.google.com"
 
 _OPENID = ("openid", "profile", "email")
 _LIFE_S = 3599
+_OPAQUE_BYTES = 32  # of chance, where nobody in particular issues a token that cannot be read
 
 
 class Google(IdentityProvider):
@@ -193,8 +194,7 @@ class Plain(Google):
 
     def grant_on_behalf(self, consent: Consent, scope: str) -> Mapping[str, Any]:
         """A token on behalf of the user, for whatever the profile expects."""
-        user = consent.user or self.world.account.mailbox
-        return self._answer({"sub": user, "upn": user})
+        return self._answer(consent.user or self.world.account.mailbox)
 
     def check_scope(self, scope: str) -> None:
         """Whatever is asked for."""
@@ -221,7 +221,7 @@ class Plain(Google):
 
     def grant_to_application(self, form: Mapping[str, str]) -> Mapping[str, Any]:
         """A token of the application itself."""
-        return self._answer({})
+        return self._answer("")
 
     def _metadata(self) -> Mapping[str, Any]:
         return {
@@ -234,28 +234,37 @@ class Plain(Google):
             "authorization_response_iss_parameter_supported": True,
         }
 
-    def _answer(self, owner: Mapping[str, str]) -> dict[str, Any]:
+    def _answer(self, user: str) -> dict[str, Any]:
+        """With a token of this user, or of the application where none is named."""
         account, now = self.world.account, int(time.time())
         flaw = self.world.conditions.identity.token_flaw or TokenFlaw()
-        scope = flaw.scope or " ".join(account.scope or account.permissions)
-        life_s = flaw.life_s or _LIFE_S
+        user, life_s = flaw.user or user, flaw.life_s or _LIFE_S
+        scope = (flaw.scope or " ".join(account.scope or account.permissions)) if flaw.permits else ""
         claims = {
             "iss": self.origin,
             "aud": flaw.audience or (account.audiences[0] if account.audiences else ""),
-            "sub": account.mailbox,
-            "appid": account.client_id,
-            "tid": account.tenant_id,
-            "scp": scope,
+            "sub": user or account.mailbox,
             "iat": now + flaw.begins_s,
-            "nbf": now + flaw.begins_s,
             "exp": now + life_s,
-            **owner,
-            **({"sub": flaw.user, "upn": flaw.user} if flaw.user else {}),
         }
-        sign = self.world.mint.forged if flaw.forged else self.world.mint.signed
         return {
-            "access_token": sign(claims),
+            "access_token": self._token(claims, user, scope),
             "expires_in": max(life_s, 0),
-            "scope": scope,
             "token_type": "Bearer",
+            **({"scope": scope} if scope else {}),
         }
+
+    def _token(self, claims: Mapping[str, Any], user: str, scope: str) -> str:
+        """A token with these claims, and those that each provider names in its own way."""
+        account, manner, mint = self.world.account, self.world.conditions.manner, self.world.mint
+        flaw = self.world.conditions.identity.token_flaw or TokenFlaw()
+        if manner.tokens_by_rfc9068:
+            owner = {"email": user} if user else {}
+            named = {"client_id": account.client_id, "jti": str(uuid.uuid4()), "scope": scope}
+            return mint.signed({**claims, **named, **owner}, typ="at+jwt")
+        owner = {"upn": user} if user else {}
+        named = {"appid": account.client_id, "tid": account.tenant_id, "scp": scope}
+        whole = {**claims, **named, **owner, "nbf": claims["iat"]}
+        if manner.opaque_tokens:
+            return mint.opaque("lab-", _OPAQUE_BYTES, facts_of(whole))
+        return mint.forged(whole) if flaw.forged else mint.signed(whole)

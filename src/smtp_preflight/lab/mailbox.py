@@ -229,7 +229,12 @@ class Session(ABC):
         refused = self.conditions.imap_token_refused and self.protocol == "imap"
         if refused or not may_read(self.world, self.protocol, token, user):
             if self.world.wording.auth_challenges:
-                told = {"status": "400", "schemes": "Bearer", "scope": self.world.wording.auth_scope}
+                wording = self.world.wording
+                told = {
+                    "status": wording.auth_status or "400",
+                    "schemes": "Bearer",
+                    "scope": wording.auth_scope,
+                }
                 yield base64.b64encode(json.dumps(told).encode()).decode()
             return False
         self.user = user

@@ -149,7 +149,8 @@ class Session:
     # --- commands -------------------------------------------------------------------------------------------
 
     def _command(self, line: bytes) -> str:
-        text = line.decode("utf-8", "backslashreplace").strip()
+        heard = line[: self._world.conditions.manner.command_bytes]
+        text = heard.decode("utf-8", "backslashreplace").strip()
         verb, _, argument = text.partition(" ")
         verb, argument = verb.upper(), argument.strip()
         handler = self._COMMANDS.get(verb)
@@ -220,9 +221,11 @@ class Session:
             return self._wording.bad_arguments
         if (size := _SIZE.search(found[2])) and int(size[1]) > self._wording.size_bytes:
             return self._wording.too_big
-        if self._world.conditions.mail.sender_refusal:
+        conditions = self._world.conditions.mail
+        if conditions.sender_refusal:
             self._refused_sender = found[1]
-            return self._world.conditions.mail.sender_refusal
+        if conditions.sender_refusal and not conditions.sender_refused_late:
+            return conditions.sender_refusal
         self._sender = found[1].lower()
         return self._wording.mail_ok
 
@@ -232,8 +235,9 @@ class Session:
         if not (found := _RCPT.fullmatch(argument)):
             return self._wording.bad_arguments
         self._recipient = found[1]
-        if self._world.conditions.mail.recipient_refusal:
-            return self._world.conditions.mail.recipient_refusal
+        conditions = self._world.conditions.mail
+        if refusal := conditions.sender_refusal or conditions.recipient_refusal:
+            return refusal
         self._recipients.append(found[1])
         return self._wording.rcpt_ok
 
@@ -397,7 +401,7 @@ class Session:
     def _challenge(self, status: str) -> str:
         """The refusal as JSON, which the client has to answer (RFC 7628 section 3.2.2)."""
         scope = self._wording.auth_scope or " ".join(self._world.account.scope)
-        told = {"status": status, "schemes": "Bearer", "scope": scope}
+        told = {"status": self._wording.auth_status or status, "schemes": "Bearer", "scope": scope}
         return f"334 {base64.b64encode(json.dumps(told, separators=(',', ':')).encode()).decode()}"
 
     def _login(self) -> Exchange:
@@ -461,7 +465,7 @@ class SmtpConnection(Connection):
         self._world.note("smtp", "(connected)")
         self._session = Session(self._world, encrypted=self._implicit, peer=self.peer)
         if self._implicit:
-            self._tls = ServerTls(self._context)
+            self._tls = self._new_tls()
         else:
             self._answer(self._session.greet())
 
@@ -519,13 +523,16 @@ class SmtpConnection(Connection):
 
     def _begin_tls(self) -> None:
         connection = self._world.conditions.connection
-        self._tls = ServerTls(self._context)
+        self._tls = self._new_tls()
         instead, late_s = connection.instead.get(HANDSHAKE), connection.late_s.get(HANDSHAKE, 0.0)
         self._hands_free = not instead and not late_s
         if instead == HANG_UP:
             self.transport.close()
         elif late_s:
             asyncio.get_running_loop().call_later(late_s, self._shake_hands_now, self._tls)
+
+    def _new_tls(self) -> ServerTls:
+        return ServerTls(self._context, vague=self._world.conditions.connection.alerts_vague)
 
     def _shake_hands_now(self, tls: ServerTls) -> None:
         self._hands_free = True

@@ -7,16 +7,25 @@ asyncio's own hangs up on a client whose handshake fails without sending the ale
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
+
+_ALERT = re.compile(rb"\A(\x15\x03.\x00\x02\x02).\Z", re.DOTALL)
+"""A fatal alert in the clear, up to what it says (RFC 8446 sections 5.1 and 6)."""
+_HANDSHAKE_FAILURE = bytes([40])
 
 
 class ServerTls:
-    """One connection's TLS engine: protected bytes in and out, words in between."""
+    """One connection's TLS engine: protected bytes in and out, words in between.
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    vague: whatever a handshake fails of, its alert says no more than that.
+    """
+
+    def __init__(self, context: ssl.SSLContext, *, vague: bool = False) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._engine = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._vague = vague
         self.established = False
 
     def receive(self, data: bytes) -> None:
@@ -45,4 +54,7 @@ class ServerTls:
 
     def outgoing(self) -> bytes:
         """What has to go over the network now, alerts among it."""
-        return self._outgoing.read()
+        data = self._outgoing.read()
+        if self._vague and not self.established:
+            return _ALERT.sub(rb"\1" + _HANDSHAKE_FAILURE, data)
+        return data

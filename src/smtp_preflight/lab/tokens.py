@@ -33,6 +33,19 @@ class TokenFacts:
     tenant_id: str = ""  # empty: it says nothing of a tenant
 
 
+def facts_of(claims: Mapping[str, Any]) -> TokenFacts:
+    """What a mail server reads in claims, as Entra names them or as RFC 9068 section 2.2 does."""
+    said = claims.get("scp", claims.get("scope", ""))
+    return TokenFacts(
+        audience=claims["aud"],
+        permissions=frozenset([*said.split(), *claims.get("roles", ())]),
+        user=claims.get("upn", claims.get("email", "")),
+        client_id=claims.get("appid", claims.get("client_id", "")),
+        expires_at=claims["exp"],
+        tenant_id=claims.get("tid", ""),
+    )
+
+
 def base64url(data: bytes) -> str:
     """RFC 4648 section 5, without padding (RFC 7515 section 2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
@@ -59,11 +72,10 @@ class Mint:
         key = {"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": self.kid, "x5t": self.kid}
         return {"keys": [key | {"n": numbers["n"], "e": numbers["e"]}]}
 
-    def signed(self, claims: Mapping[str, Any]) -> str:
+    def signed(self, claims: Mapping[str, Any], *, typ: str = "JWT") -> str:
         """A signed token, its key named twice in the header as Entra does."""
-        return jwt.encode(
-            dict(claims), self._key, algorithm=ALGORITHM, headers={"kid": self.kid, "x5t": self.kid}
-        )
+        headers = {"typ": typ, "kid": self.kid, "x5t": self.kid}
+        return jwt.encode(dict(claims), self._key, algorithm=ALGORITHM, headers=headers)
 
     def forged(self, claims: Mapping[str, Any]) -> str:
         """The same by another key, under this one's name."""
@@ -104,11 +116,4 @@ class Mint:
             )
         except jwt.PyJWTError:
             return None
-        return TokenFacts(
-            audience=claims["aud"],
-            permissions=frozenset([*claims.get("scp", "").split(), *claims.get("roles", ())]),
-            user=claims.get("upn", ""),
-            client_id=claims.get("appid", ""),
-            expires_at=claims["exp"],
-            tenant_id=claims.get("tid", ""),
-        )
+        return facts_of(claims)

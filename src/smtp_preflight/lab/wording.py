@@ -29,6 +29,7 @@ class Wording:
     auth_failed: str = "535 5.7.8 Authentication credentials invalid"
     auth_challenges: bool = True  # a bearer token is refused by a 334 first (RFC 7628 section 3.2.2)
     auth_scope: str = ""  # what that challenge says is needed
+    auth_status: str = ""  # and what is wrong; none: what the mechanism's inventor says
     auth_unknown: str = "504 5.5.4 Unrecognized authentication type"
     auth_undecodable: str = "501 5.5.2 Cannot decode response"
     auth_too_long: str = "500 5.5.6 Authentication exchange line is too long"

@@ -13,13 +13,13 @@ from typing import Any
 
 import jwt
 
-from smtp_preflight.model import AccessToken
+from smtp_preflight.model import APPLICATION, AccessToken
 from smtp_preflight.oauth.http import inert
 from smtp_preflight.secrets import Secret
 
 CLAIMS = frozenset(
     (
-        *("aud", "iss", "tid", "appid", "azp", "appidacr", "azpacr", "exp", "nbf", "iat"),
+        *("aud", "iss", "tid", *APPLICATION, "appidacr", "azpacr", "exp", "nbf", "iat"),
         *("scp", "scope", "roles"),
         *("upn", "unique_name", "preferred_username", "email", "oid", "idtyp", "ver", "app_displayname"),
     )

@@ -209,10 +209,25 @@ _TLS = (
         "server_tls_version_obsolete", Stage.TLS, "the mail server speaks TLS 1.0 only", tls_version="TLSv1"
     ),
     _fault(
+        "server_tls_version_obsolete",
+        Stage.TLS,
+        "the mail server speaks TLS 1.0 only, and does not say that this is why",
+        "unsaid",
+        tls_version="TLSv1",
+        alerts_vague=True,
+    ),
+    _fault(
         "client_certificate_required",
         Stage.TLS,
         "the mail server wants a certificate of its clients",
         client_certificate_wanted=True,
+    ),
+    _fault(
+        "client_certificate_required",
+        Stage.TLS,
+        "the mail server wants a certificate of its clients, and turns them away with a 421",
+        "ehlo_tls",
+        instead={SECURE_EHLO: "421 4.7.1 {server} Error: No client certificate presented"},
     ),
     _fault("certificate_missing", Stage.TLS, "the mail server shows no certificate", anonymous=True),
     _certificate(
@@ -220,6 +235,14 @@ _TLS = (
         "the mail server's certificate ended three days ago",
         begins_days=-93,
         ends_days=-3,
+    ),
+    _fault(
+        "certificate_expired",
+        Stage.TLS,
+        "the mail server's certificate has ended, and whoever can do without one is shown none",
+        "anonymous",
+        certificate=CertificateTerms(begins_days=-93, ends_days=-3),
+        anonymous_first=True,
     ),
     _certificate("certificate_not_yet_valid", "the mail server's certificate begins tomorrow", begins_days=1),
     _certificate("certificate_expires_soon", "the mail server's certificate ends within a week", ends_days=6),

@@ -46,6 +46,7 @@ HAS_KEY_FILE = Need(
     lambda profile: not {"certificate", "service_account"}.isdisjoint(profile.oauth.secrets()),
 )
 IS_PUBLIC_CLIENT = Need("is a public client", lambda profile: profile.oauth.client_type == "public")
+SENDS_MESSAGE = Need("sends a message", lambda profile: profile.send is not None)
 HAS_OWN_DOMAIN = Need("sends from a domain of its own", lambda profile: bool(profile.sender_domains))
 HAS_SPF_OF_PROVIDER = Need(
     "sends through a provider that publishes its servers by SPF",

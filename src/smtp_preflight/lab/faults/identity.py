@@ -16,6 +16,7 @@ from smtp_preflight.lab.conditions import (
     Conditions,
     IdentityConditions,
     Instead,
+    Manner,
     Refusal,
     TokenFlaw,
 )
@@ -269,6 +270,19 @@ _ANSWER = (
         "this machine's clock is an hour slow, by the identity provider's",
         _identity(clock_ahead_s=_HOUR_S),
         severity=Severity.WARNING,  # the token is granted and taken all the same
+    ),
+    Fault(
+        "clock_skew",
+        Stage.TOKEN,
+        _OWN,
+        "the mail server refuses a token that is issued in the future, and does not say why",
+        Conditions(
+            manner=Manner(tokens_by_rfc9068=True),  # which say nothing else of when they begin
+            identity=IdentityConditions(
+                clock_ahead_s=_HOUR_S, token_flaw=TokenFlaw(begins_s=_HOUR_S, life_s=2 * _HOUR_S)
+            ),
+        ),
+        way="refused",
     ),
 )
 
@@ -717,6 +731,16 @@ _REFRESH = (
         needs=(REDEEMS_REFRESH_TOKEN,),
     ),
     Fault(
+        "refresh_token_reused",
+        Stage.REFRESH,
+        _OWN,
+        "the refresh token is used up, in the words for every refresh token that is no good",
+        _identity(refresh_refusal=Refusal(400, "invalid_grant", "grant request is invalid")),
+        way="unsaid",
+        named_first="refresh_token_invalid",
+        needs=(REDEEMS_REFRESH_TOKEN,),
+    ),
+    Fault(
         "redirect_platform_mismatch",
         Stage.REFRESH,
         _TENANT,
@@ -771,6 +795,15 @@ _CLAIMS = (
         "the token is for Exchange Online and allows IMAP only",
         _token(scope="IMAP.AccessAsUser.All"),
         needs=(REDEEMS_REFRESH_TOKEN,),
+    ),
+    Fault(
+        "token_missing_smtp_scope",
+        Stage.CLAIMS,
+        _OWN,
+        "the token lacks the one permission that is for everything, and mail is to be read with it as well",
+        _token(permits=False),
+        way="everywhere",
+        settings=lambda _profile: {"imap.check": True, "pop.check": True},
     ),
     Fault(
         "app_only_smtp_role_missing",

@@ -9,17 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from smtp_preflight.lab.conditions import (
+    AUTH,
     HANG_UP,
     SILENCE,
     Conditions,
+    ConnectionConditions,
     IdentityConditions,
     MailConditions,
+    Manner,
     TokenFlaw,
 )
 from smtp_preflight.lab.faults.fault import (
     MICROSOFT,
     PROVIDERS,
     REDEEMS_REFRESH_TOKEN,
+    SENDS_MESSAGE,
     SIGNS_IN_AS_ITSELF,
     Fault,
 )
@@ -29,10 +33,12 @@ _TENANT = ("microsoft365",)
 _PERSONAL = ("outlook_personal",)
 _GOOGLE = ("google", "google_workspace")
 _WORKSPACE = ("google_workspace",)
+_OWN = ("custom",)
 
 _EXCHANGE_MARK = "[{server} {stamp} {id}]"
 _LATE_S = 1.5
 _SHORT_S = 1.0
+_HESITATION_S = 0.6  # before each reply of an exchange, of which there are two at least
 
 
 def _mail(**changes: Any) -> Conditions:
@@ -56,6 +62,11 @@ def _gmail_says(code: str, words: str, page: str) -> Conditions:
 def _by_rbac(_profile: Profile) -> Mapping[str, Any]:
     """The profile counts on RBAC for Applications, in the place of the permission in the token."""
     return {"oauth.app_permission": "rbac"}
+
+
+def _to_three(profile: Profile) -> Mapping[str, Any]:
+    domain = profile.mailbox.rpartition("@")[2]
+    return {"send.to": tuple(f"{name}@{domain}" for name in ("one", "two", "three"))}
 
 
 _SWITCHED_OFF = (
@@ -158,6 +169,29 @@ _REFUSED = (
         _GOOGLE,
         "the token is good by all that can be seen, and is refused",
         _mail(token_refused=True),
+    ),
+    Fault(
+        "token_rejected_by_server",
+        Stage.AUTH,
+        _OWN,
+        "a token that nobody can read is refused with the 401 that stands for whatever is wrong",
+        Conditions(
+            manner=Manner(opaque_tokens=True, wording={"auth_status": "401", "auth_scope": "mail"}),
+            mail=MailConditions(token_refused=True),
+        ),
+        way="opaque",
+    ),
+    Fault(
+        "token_rejected_by_server",
+        Stage.AUTH,
+        (*_GOOGLE, *_OWN),
+        "the token is refused, and whoever is refused is kept waiting",
+        Conditions(
+            connection=ConnectionConditions(late_s={AUTH: _HESITATION_S}),
+            mail=MailConditions(token_refused=True),
+        ),
+        way="late",
+        limits={"reply_slow_s": _SHORT_S},
     ),
     Fault(
         "mailbox_missing_or_unlicensed",
@@ -367,6 +401,19 @@ _ENVELOPE = (
             f"{_EXCHANGE_MARK}"
         ),
         way="mail_from",
+    ),
+    Fault(
+        "send_as_denied",
+        Stage.RCPT_TO,
+        _OWN,
+        "the mail server minds the sender, and says so of each of three recipients",
+        _mail(
+            sender_refusal="553 5.7.1 <{sender}>: Sender address rejected: not owned by user {user}",
+            sender_refused_late=True,
+        ),
+        way="rcpt_to",
+        needs=(SENDS_MESSAGE,),
+        settings=_to_three,
     ),
     Fault(
         "sending_quota_exceeded",
