@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import datetime as dt
 import enum
 import ipaddress
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -18,7 +20,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -288,6 +290,7 @@ class CompletedSuite:
     stdout: str
     stderr: str
     folder: Path  # of its reports
+    planted: list[tuple[str, str]] = field(default_factory=list, repr=False)  # what must not be found there
 
     @property
     def usage(self) -> list[str]:
@@ -320,22 +323,62 @@ class CompletedSuite:
         return {one["kind"] for one in self.report(profile)["evidence"]}
 
 
-# Reads what to run as a line of JSON, and answers with the exit status and with what a preamble has noted.
+# Reads what to run as a line of JSON; answers with the exit status, and with the secrets that were made up
+# for the run: by whom, and which.
 SERVING = """
-import contextlib, json, os, sys
+import contextlib, functools, gc, json, os, sys, traceback
 
 import pytest
 
-for line in sys.stdin:
+from smtp_preflight.lab import Lab
+from smtp_preflight.lab.refresh_tokens import RefreshTokens
+from smtp_preflight.lab.tokens import Mint
+
+planted = []
+
+def noting(make):
+    @functools.wraps(make)
+    def made(*args, **more):
+        secret = make(*args, **more)
+        planted.append((make.__name__, secret))
+        return secret
+    return made
+
+for name in ("signed", "signed_with_nonce", "opaque"):
+    setattr(Mint, name, noting(getattr(Mint, name)))
+RefreshTokens.successor = noting(RefreshTokens.successor)
+
+secrets_of = Lab.secrets
+
+def secrets(lab):
+    planted.extend((key, secret.reveal()) for key, secret in secrets_of(lab).items())
+    return secrets_of(lab)
+
+Lab.secrets = secrets
+
+for number, line in enumerate(sys.stdin):
     asked, before = json.loads(line), dict(os.environ)
     os.environ.update(asked["environment"])
     out, err = (open(asked[name], "a", encoding="utf-8") for name in ("stdout", "stderr"))
     with out, err, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = pytest.main(asked["args"])
+        try:
+            status = pytest.main(asked["args"])
+        except Exception:  # as an interpreter ends
+            traceback.print_exc()
+            status = 1
     os.environ.clear()
     os.environ.update(before)
-    print(json.dumps([int(status), noted()]), flush=True)
+    if number == 0:
+        gc.freeze()  # what is loaded now stays, and each run looks for garbage when it ends
+    print(json.dumps([int(status), planted]), flush=True)
+    planted.clear()
 """
+
+
+def _parts(secret: str) -> list[str]:
+    """What of it must not show: of a key file the private key, without the line that all keys begin with."""
+    keys = re.findall(r"BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", secret, re.DOTALL)
+    return [line for key in keys for line in re.findall(r"[A-Za-z0-9+/=]{40,}", key)[1:]] or [secret]
 
 
 class ServingSuite:
@@ -344,16 +387,16 @@ class ServingSuite:
     The process begins with the first run. Its lines are not counted as covered: that takes twice the time.
     """
 
-    def __init__(self, preamble: str = "noted = list", limit_s: float = SUITE_LIMIT_S) -> None:
-        """preamble: what changes the suite in that process; each run brings what its ``noted()`` says."""
+    def __init__(self, preamble: str = "", limit_s: float = SUITE_LIMIT_S) -> None:
+        """preamble: what changes the suite in that process."""
         self._program = f"{preamble}\n{SERVING}"
         self._limit_s = limit_s
         self._process: subprocess.Popen[str] | None = None
 
     def run(
         self, args: Sequence[str], stdout: Path, stderr: Path, environment: Mapping[str, str] | None = None
-    ) -> tuple[int, Any]:
-        """The exit status, and what was noted; what it says is added to the files."""
+    ) -> tuple[int, list[tuple[str, str]]]:
+        """The exit status, and the secrets that were planted; what it says is added to the files."""
         process = self._process = self._process or self._started()
         assert process.stdin
         assert process.stdout
@@ -364,8 +407,8 @@ class ServingSuite:
         if not select.select([process.stdout], [], [], self._limit_s)[0]:
             self.close()
             pytest.fail(f"{args}: no end after {self._limit_s} s")
-        status, noted = json.loads(process.stdout.readline())
-        return status, noted
+        status, planted = json.loads(process.stdout.readline())
+        return status, [(kind, part) for kind, secret in planted for part in _parts(secret)]
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -395,9 +438,10 @@ def serving_suite() -> type[ServingSuite]:
 class SuiteRunner:
     """Starts the suite with the interpreter that runs the tests, each time with reports of its own."""
 
-    def __init__(self, make_folder: Callable[[], Path]) -> None:
+    def __init__(self, make_folder: Callable[[], Path], preamble: str = "") -> None:
+        """preamble: what changes the suite in the process that serves."""
         self._make_folder = make_folder
-        self._serving = ServingSuite()
+        self._serving = ServingSuite(preamble)
 
     def __call__(self, *args: str, **options: Any) -> CompletedSuite:
         """Run to the end; options as for ``start``. Without most of them one process serves all runs."""
@@ -411,8 +455,9 @@ class SuiteRunner:
     ) -> CompletedSuite:
         place, said = folder or self._make_folder(), self._make_folder()
         out, err = said / "stdout", said / "stderr"
-        status, _ = self._serving.run([f"--report-dir={place}", *args], out, err, environment)
-        return CompletedSuite(status, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"), place)
+        status, planted = self._serving.run([f"--report-dir={place}", *args], out, err, environment)
+        stdout, stderr = (file.read_text(encoding="utf-8") for file in (out, err))
+        return CompletedSuite(status, stdout, stderr, place, planted)
 
     def close(self) -> None:
         """End the process that serves."""
@@ -481,3 +526,15 @@ def run_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteRunner]
     runner = SuiteRunner(lambda: tmp_path_factory.mktemp("suite"))
     yield runner
     runner.close()
+
+
+@pytest.fixture(scope="session")
+def changed_suite(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], contextlib.AbstractContextManager[SuiteRunner]]:
+    """The suite in a process of its own that was changed by a piece of code first."""
+
+    def change(code: str) -> contextlib.AbstractContextManager[SuiteRunner]:
+        return contextlib.closing(SuiteRunner(lambda: tmp_path_factory.mktemp("changed"), code))
+
+    return change

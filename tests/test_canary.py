@@ -1,14 +1,14 @@
 """No secret reaches a report, a log or a terminal, whatever fails (product.md section 1, promise 4).
 
-The lab's secrets and every token it mints are the canaries: a plugin writes them down beside the run. What
+The lab's secrets and every token it mints are the canaries: the process that runs the suite tells them. What
 the run leaves behind must hold none of them, in no encoding, and not even a piece of one.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,42 +29,6 @@ LOUDLY = (
     "smtp_auth_disabled_mailbox",
     "send_as_denied",
 )
-
-# Writes down what the lab hands out: by whom, and the secret itself.
-PLANTING = """
-import functools, json, os
-from pathlib import Path
-
-from smtp_preflight.lab import Lab
-from smtp_preflight.lab.refresh_tokens import RefreshTokens
-from smtp_preflight.lab.tokens import Mint
-
-planted = []
-
-def noting(make):
-    @functools.wraps(make)
-    def made(*args, **more):
-        secret = make(*args, **more)
-        planted.append((make.__name__, secret))
-        return secret
-    return made
-
-for name in ("signed", "signed_with_nonce", "opaque"):
-    setattr(Mint, name, noting(getattr(Mint, name)))
-RefreshTokens.successor = noting(RefreshTokens.successor)
-
-begin = Lab.start.__func__
-
-def start(kind, *args):
-    lab = begin(kind, *args)
-    planted.extend((key, secret.reveal()) for key, secret in lab.secrets().items())
-    return lab
-
-Lab.start = classmethod(start)
-
-def pytest_unconfigure(config):
-    Path(os.environ["CANARIES"]).write_text(json.dumps(planted))
-"""
 
 # --- where we are wrong ------------------------------------------------------------------------------------
 
@@ -222,13 +186,13 @@ def left_behind(done: Any) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def watched(run_suite: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def watched(run_suite: Any, changed_suite: Callable[[str], Any]) -> Any:
     """Run the suite loudly and return the run, and what was planted in it."""
 
-    def run(*options: str, plugin: str = "") -> tuple[Any, list[tuple[str, str]]]:
-        file = tmp_path_factory.mktemp("canaries") / "planted.json"
-        done = run_suite(*LOUD, *options, plugin=PLANTING + plugin, environment={"CANARIES": str(file)})
-        return done, json.loads(file.read_text(encoding="utf-8"))
+    def run(*options: str, change: str = "") -> tuple[Any, list[tuple[str, str]]]:
+        with changed_suite(change) if change else contextlib.nullcontext(run_suite) as suite:
+            done = suite(*LOUD, *options)
+        return done, done.planted
 
     return run
 
@@ -272,7 +236,7 @@ def test_nothing_leaks_while_collecting(watched: Any) -> None:
 @pytest.mark.parametrize("what", BREAKS)
 def test_nothing_leaks_where_we_are_wrong(what: str, watched: Any, leaks: Any) -> None:
     """A traceback with every local variable: of a check, of a probe amid its work, of the plugin."""
-    done, canaries = watched("--profile=demo", plugin=BREAKS[what])
+    done, canaries = watched("--profile=demo", change=BREAKS[what])
     assert done.status in (1, 3)
     assert "broke" in done.stdout + done.stderr
     assert leaks(left_behind(done), canaries) == []
@@ -281,7 +245,7 @@ def test_nothing_leaks_where_we_are_wrong(what: str, watched: Any, leaks: Any) -
 @pytest.mark.parametrize("what", ECHOES)
 def test_nothing_leaks_where_a_server_echoes(what: str, watched: Any, leaks: Any) -> None:
     """What a server gives back of a secret is replaced before it is kept, even where it is cut."""
-    done, canaries = watched("--profile=demo", plugin=ECHOES[what])
+    done, canaries = watched("--profile=demo", change=ECHOES[what])
     assert done.status == 1
     assert done.having("error") == []
     (grant,) = (one["value"] for one in done.report()["evidence"] if one["kind"] == "Grant")
