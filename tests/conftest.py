@@ -284,9 +284,13 @@ def leaks() -> Callable[..., list[tuple[str, str]]]:
 # --- the suite, as its users run it ------------------------------------------------------------------------
 
 
-def inherited() -> dict[str, str]:
-    """The environment, without what belongs to the pytest that runs these tests."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
+def inherited(*, counted: bool = False) -> dict[str, str]:
+    """The environment, without what belongs to the pytest that runs these tests.
+
+    counted: whether the lines that run there count as covered, which takes twice the time.
+    """
+    left_out = NOT_INHERITED if counted else (*NOT_INHERITED, "COVERAGE_")
+    return {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
 
 
 def listen_to_ctrl_c() -> None:
@@ -396,7 +400,7 @@ def _parts(secret: str) -> list[str]:
 class ServingSuite:
     """Runs the suite again and again in one process: to start one takes longer than most runs.
 
-    The process begins with the first run. Its lines are not counted as covered: that takes twice the time.
+    The process begins with the first run.
     """
 
     def __init__(self, preamble: str = "", limit_s: float = SUITE_LIMIT_S) -> None:
@@ -433,7 +437,7 @@ class ServingSuite:
         return subprocess.Popen(
             [sys.executable, "-c", self._program],
             cwd=ROOT,
-            env={key: value for key, value in inherited().items() if not key.startswith("COVERAGE_")},
+            env=inherited(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -450,9 +454,10 @@ def serving_suite() -> type[ServingSuite]:
 class SuiteRunner:
     """Starts the suite with the interpreter that runs the tests, each time with reports of its own."""
 
-    def __init__(self, make_folder: Callable[[], Path], preamble: str = "") -> None:
-        """preamble: what changes the suite in the process that serves."""
+    def __init__(self, make_folder: Callable[[], Path], preamble: str = "", *, counted: bool = False) -> None:
+        """preamble: what changes the suite in the process that serves; counted: of processes of their own."""
         self._make_folder = make_folder
+        self._counted = counted
         self._serving = ServingSuite(preamble)
 
     def __call__(self, *args: str, **options: Any) -> CompletedSuite:
@@ -502,7 +507,7 @@ class SuiteRunner:
             command,
             cwd=cwd,
             env={
-                **inherited(),
+                **inherited(counted=self._counted),
                 **(environment or {}),
                 **({"PYTHONPATH": str(extra.parent)} if extra else {}),
             },
@@ -536,6 +541,14 @@ class SuiteRunner:
 def run_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteRunner]:
     """Run ``pytest`` on the checks, from the root of the project, in another process."""
     runner = SuiteRunner(lambda: tmp_path_factory.mktemp("suite"))
+    yield runner
+    runner.close()
+
+
+@pytest.fixture(scope="session")
+def counted_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteRunner]:
+    """The same, for tests of what happens in processes of their own."""
+    runner = SuiteRunner(lambda: tmp_path_factory.mktemp("counted"), counted=True)
     yield runner
     runner.close()
 

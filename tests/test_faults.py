@@ -130,7 +130,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory, serving_suite: Callable[...,
     def run(*args: str, folder: Path | None = None) -> Ran:
         place = folder or tmp_path_factory.mktemp("fault")
         said = place / "terminal.txt"
-        status, planted = serving.run([*args, f"--report-dir={place}"], said, said)
+        status, planted = serving.run([*args, f"--report-dir={place}", "--tb=native"], said, said)
         return Ran(status, place, planted)
 
     yield run

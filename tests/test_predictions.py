@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,22 @@ IN_THE_CLEAR = 'redirect_uri = "http://mail.contoso.example/callback"'
 PATIENT = "import smtp_preflight.lab\nsmtp_preflight.lab.SHORTEST_LIMIT_S = 30\n"
 
 
+@pytest.fixture(scope="module")
+def patient(changed_suite: Callable[[str], Any]) -> Iterator[Any]:
+    """The suite, however slow the machine."""
+    with changed_suite(PATIENT) as suite:
+        yield suite
+
+
 @pytest.fixture
-def run(run_suite: Any, tmp_path: Path) -> Callable[..., Any]:
+def run(patient: Any, tmp_path: Path) -> Callable[..., Any]:
     """Run the demonstration with a further line in ``[oauth]``."""
 
     def run(line: str, *options: str) -> Any:
         text = (ROOT / "profiles/demo.toml").read_text(encoding="utf-8")
         path = tmp_path / "predicting.toml"
         path.write_text(text.replace("[oauth]", f"[oauth]\n{line}"), encoding="utf-8")
-        return run_suite(f"--profile={path}", *options, plugin=PATIENT)
+        return patient(f"--profile={path}", *options)
 
     return run
 
@@ -125,9 +132,9 @@ def test_predicted_and_another_cause_in_between(run: Callable[..., Any]) -> None
     assert blocked[AUTH] == "starttls_not_offered"
 
 
-def test_claims_predict_as_well(run_suite: Any) -> None:
+def test_claims_predict_as_well(patient: Any) -> None:
     """A token for another service, and no mail server asked: red at claims, and only a prediction."""
-    done = run_suite("--profile=demo", "--fault=token_wrong_audience", "-m", "claims", plugin=PATIENT)
+    done = patient("--profile=demo", "--fault=token_wrong_audience", "-m", "claims")
     assert done.status == 1
     (finding,) = done.report()["findings"]
     assert (finding["code"], finding["stage"]) == ("token_wrong_audience", "claims")

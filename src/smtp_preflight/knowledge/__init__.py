@@ -185,9 +185,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def _files() -> Iterator[tuple[Stage, Mapping[str, Any]]]:
     folder = resources.files(__name__)
     for stage in Stage:
-        file = folder / f"{stage}.toml"
-        if file.is_file():
-            yield stage, tomllib.loads(file.read_text(encoding="utf-8"))
+        yield stage, tomllib.loads((folder / f"{stage}.toml").read_text(encoding="utf-8"))
 
 
 def _entry(code: str, stage: Stage, table: Mapping[str, Any]) -> Entry:

@@ -30,7 +30,7 @@ class Wrong:
     notices: tuple[str, ...] = ()
 
 
-def application(client_id: str, **oauth: str) -> Mapping[str, Any]:
+def application(client_id: str, **oauth: Any) -> Mapping[str, Any]:
     return {"oauth": {"client_id": client_id, **oauth}}
 
 
@@ -47,7 +47,7 @@ def sending(to: str, sender: str = MAILBOX) -> Mapping[str, Any]:
     return {"send": {"to": [to], "sender": sender}}
 
 
-EXPIRED = {"oauth": {"grant": "access_token", "access_token": {"env": "INTEROP_EXPIRED"}}}
+EXPIRED = application("short-lived", grant="access_token", access_token={"env": "INTEROP_EXPIRED"})
 SOON = {"delivery": {"within_s": 3}}
 BY_ANOTHER_LOGIN = {"delivery": {"within_s": 60, "profile": "reader-of-full"}}
 OF_PROBE = {"mailbox": PROBE, **application("of-somebody-else")}
