@@ -6,15 +6,21 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 NODE   := tests/node/node_modules/ready
 JUNIT  := tests/schemas/junit-10.xsd
+PURE   := */model/*,*/knowledge/*,*/diagnosis/*,*/reporting/*
 
-.PHONY: demo test lint format score docs gallery bench golden clean
+.PHONY: demo test coverage lint format score docs gallery bench golden clean
 
 demo: $(READY)  ## Check a mail setup against servers that this machine starts itself.
 	$(BIN)/pytest --profile=demo
 	@echo "The report: reports/demo/report.html"
 
 test: $(READY) $(NODE) $(JUNIT)  ## The project's own tests; no network beyond loopback.
-	$(BIN)/pytest tests -n 2 --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest tests -n 2 $(ARGS)
+
+# After `make test ARGS=--cov`, which takes half as long again.
+coverage:  ## Which lines those tests have run: of all 95 %, and where code only thinks every one.
+	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --fail-under=100 --include="$(PURE)"
 
 lint: $(READY)  ## Style, format and types.
 	$(BIN)/ruff check .

@@ -48,11 +48,15 @@ SUITE_LIMIT_S = 60  # for one run of the suite; what takes longer hangs
 NOT_INHERITED = ("PYTEST_", "GITHUB_", "CI", "TF_BUILD", "DEMO_")
 
 
-@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "uncounted: the lines that it runs do not count as covered")
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Count no lines where a test asks for that; in a worker pytest-cov goes on counting by itself."""
+    """Count no lines where a test asks for that; pytest-cov's own marker counts on in workers."""
     tracer = sys.gettrace()
-    if item.get_closest_marker("no_cover"):
+    if item.get_closest_marker("uncounted"):
         sys.settrace(None)
     try:
         return (yield)

@@ -18,7 +18,7 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "certainty.md"
 
 
 # Ever the same lines, tens of thousands of times: to count them takes thrice as long as to run them.
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.uncounted
 
 
 def shown_by(entry: Entry) -> Iterator[Mapping[str, str]]:

@@ -40,7 +40,7 @@ EXCHANGE_HOST = re.compile(r"\b[A-Z0-9]{6,20}(?=(?:\.\w+)?\.prod\.outlook\.com)"
 
 
 # Ever the same lines, tens of thousands of times: to count them takes thrice as long as to run them.
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.uncounted
 
 
 def every_case() -> Iterator[Case]:

@@ -181,19 +181,20 @@ def test_continuous_integration_installs_all_that_the_tests_need(
     assert any(one.startswith("apt-get download -qq exim4") for one in done.did)
 
 
-def test_continuous_integration_makes_lint_and_then_the_tests(
+def test_continuous_integration_lints_tests_and_counts_lines(
     continuous_integration: Callable[..., Done],
 ) -> None:
     """Each warning is an error there and nowhere else: a user's run must not fail over our deprecations."""
     done = continuous_integration()
     made = [one for one in done.did if one.startswith("make")]
     assert done.returncode == 0
-    assert [one.split()[1] for one in made] == ["lint", "test"]
+    assert [one.split()[1] for one in made] == ["lint", "test", "coverage"]
     assert "-W error" in made[1]
 
 
 @pytest.mark.parametrize(
-    ("target", "fails", "passes"), [("lint", 1, False), ("test", 1, True), ("test", 2, False)]
+    ("target", "fails", "passes"),
+    [("lint", 1, False), ("test", 1, True), ("test", 2, False), ("coverage", 1, False)],
 )
 def test_continuous_integration_fails_over_tests_that_fail_twice(
     target: str, fails: int, passes: bool, continuous_integration: Callable[..., Done]
