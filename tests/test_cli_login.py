@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ import pytest
 import trustme
 
 from smtp_preflight import cli
-from smtp_preflight.cli import desk
+from smtp_preflight.cli import desk, login
+from smtp_preflight.cli.profiles import profile_named
 from smtp_preflight.model import Profile
 
 CLIENT = "6731de76-14a6-49ae-97bc-6eba6914391e"
@@ -513,6 +514,36 @@ def test_a_member_of_a_shared_mailbox_is_a_note(command: Command, idp: Idp) -> N
     assert page["scope"] == "https://outlook.office.com/SMTP.Send offline_access"
     assert re.fullmatch(r"http://localhost:\d+", page["redirect_uri"])
     assert page["login_hint"] == MAILBOX
+
+
+def test_a_sign_in_that_does_not_permit_sending_is_said_at_once(command: Command, idp: Idp) -> None:
+    """It is stored, and of no use: the explanation says what to ask for."""
+    command.write(
+        provider="microsoft365",
+        tenant="contoso.com",
+        authorize_endpoint=idp.url("/authorize"),
+        token_endpoint=idp.url("/token"),
+        scope=None,
+    )
+    idp.granted = granted(access_token=access_token(aud="https://outlook.office.com", scp="User.Read"))
+    done = command()
+    assert done.status == 1
+    assert "token_missing_smtp_scope" in done.stdout.partition("Until when")[2]
+    assert command.kept() is not None
+
+
+def test_the_provider_says_whose_an_opaque_token_is(command: Command, idp: Idp) -> None:
+    """Where the preset names a place to ask."""
+
+    def with_a_place_to_ask(name: str) -> Profile:
+        profile = profile_named(name)
+        return replace(profile, oauth=replace(profile.oauth, token_info_uri=idp.url("/tokeninfo")))
+
+    command.patch.setattr(login, "profile_named", with_a_place_to_ask)
+    idp.granted = granted(access_token="canary-opaque-QxZ7planted")
+    idp.info = {"email": "bob@contoso.com"}
+    assert "Signed in bob@contoso.com" in words(command().stdout)
+    assert [path for path, _ in idp.forms] == ["/token", "/tokeninfo"]
 
 
 def test_the_id_token_says_who_where_the_access_token_is_opaque(command: Command, idp: Idp) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from smtp_preflight import cli
+from smtp_preflight.cli import token as command
 from smtp_preflight.cli.lab import LAB_PROFILES, profile_lines
 from smtp_preflight.lab import Lab
 from smtp_preflight.model import GrantType, Profile
@@ -151,6 +152,44 @@ def test_without_a_sign_in_it_says_which_command_to_run(set_up: Callable[..., Se
     assert done.status == 1
     assert "sign_in_needed" in done.stdout
     assert "`smtp-preflight login lab`" in words(done.stdout)
+
+
+def test_a_successor_that_could_not_be_kept_is_an_error(set_up: Callable[..., Setup]) -> None:
+    """The token is told of all the same: it was granted."""
+    setup = set_up()
+    assert setup().status == 0
+    (kept,) = Path(setup.profile.oauth.store).glob("*.json")
+    kept.with_suffix(".new").mkdir()  # stands where the next one is written
+    done = setup()
+    assert done.status == 1
+    assert "a new one came, and is not kept" in words(done.stdout)
+    assert "refresh_token_not_kept" in done.stdout.partition("Until when")[2]
+
+
+def test_an_application_has_no_refresh_token_to_tell_of(set_up: Callable[..., Setup]) -> None:
+    setup = set_up()
+    oauth = replace(
+        setup.profile.oauth,
+        grant=GrantType.CLIENT_CREDENTIALS,
+        refresh_token=None,
+        scope=("https://outlook.office365.com/.default",),
+    )
+    setup.write(replace(setup.profile, oauth=oauth))
+    done = setup()
+    assert done.status == 0, done.stdout + done.stderr
+    assert "permissions SMTP.SendAsApp" in words(done.stdout)
+    assert "Refresh token" not in done.stdout
+
+
+def test_ctrl_c_is_one_line(set_up: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    setup = set_up()
+    monkeypatch.setattr(command, "Wallet", interrupt)
+    done = setup()
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == "smtp-preflight token: interrupted\n"
 
 
 def test_a_refusal_is_explained(set_up: Callable[..., Setup]) -> None:

@@ -23,8 +23,9 @@ from smtp_preflight.diagnosis.delivery import (
     why_outside_inbox,
     why_sender_rewritten,
 )
-from smtp_preflight.diagnosis.mailbox_access import why_mailbox_not_opened
-from smtp_preflight.diagnosis.mailbox_logins import reading_permission, wanted_for_reading
+from smtp_preflight.diagnosis.mailbox_access import fault_of_token, why_mailbox_not_opened
+from smtp_preflight.diagnosis.mailbox_logins import login_words, reading_permission, wanted_for_reading
+from smtp_preflight.diagnosis.submission import why_not_authenticated
 from smtp_preflight.evidence import AskingThread, Evidence, Recorder, decode, encode
 from smtp_preflight.lab import FAULTS, Lab
 from smtp_preflight.lab.faults import mailbox as faults
@@ -44,6 +45,7 @@ from smtp_preflight.model import (
     MailboxTrouble,
     OAuthError,
     Profile,
+    Provider,
     Question,
     ReaderGrant,
     Seen,
@@ -173,6 +175,14 @@ def test_missing_permission_is_named(seen_of: Callable[..., Seen]) -> None:
     assert code == "delivery_check_unavailable"
     assert "NO AUTHENTICATE failed." in words
     assert "the token allows: SMTP.Send; wanted: IMAP.AccessAsUser.All or IMAP.AccessAsApp" in words
+
+
+def test_what_this_token_allows_says_nothing_of_another_login(seen_of: Callable[..., Seen]) -> None:
+    """The login of ``[delivery] profile`` brings a token of its own."""
+    own = login("refused", "NO AUTHENTICATE failed.")[1]
+    seen = seen_of(granted(), delivery=Delivery("probe@contoso.com", "reader"))
+    assert "the token allows" in login_words(seen, own)
+    assert "the token allows" not in login_words(seen, replace(own, user="probe@contoso.com"))
 
 
 def test_login_that_has_to_work_anyway_is_named_itself(seen_of: Callable[..., Seen]) -> None:
@@ -381,6 +391,36 @@ def test_token_that_was_taken_for_sending_is_not_at_fault(seen_of: Callable[...,
     taken = AuthExchange(asked_at=NOW, reply=SmtpReply(235, ("ok",)))
     seen = seen_of(granted("IMAP.AccessAsUser.All", aud="https://other.example"), taken, login(*REFUSED))
     assert why_mailbox_not_opened(seen, PLACE).code == "mailbox_token_refused"
+
+
+def test_what_refuses_a_token_everywhere_is_one_cause(seen_of: Callable[..., Seen]) -> None:
+    """A token without fault that neither server of the provider takes."""
+    own, token = Provider("custom", "A server of one's own"), granted("SMTP.Send IMAP.AccessAsUser.All")
+    refused = AuthExchange(asked_at=NOW, reply=SmtpReply(535, ("5.7.8 Authentication failed",)))
+    seen = seen_of(token, refused, login(*REFUSED), provider=own)
+    assert why_mailbox_not_opened(seen, PLACE).id == "token_rejected_by_server"
+    assert why_not_authenticated(seen).id == "token_rejected_by_server"
+    not_asked = seen_of(token, login(*REFUSED), provider=own)
+    assert why_mailbox_not_opened(not_asked, PLACE).code == "mailbox_token_refused"
+
+
+def test_what_only_the_sending_server_minds_is_not_the_mailboxs(seen_of: Callable[..., Seen]) -> None:
+    """That submission is switched off says nothing of reading."""
+    words = "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox."
+    switched_off = AuthExchange(asked_at=NOW, reply=SmtpReply(535, (words,)))
+    seen = seen_of(granted("SMTP.Send IMAP.AccessAsUser.All"), switched_off, login(*REFUSED))
+    assert why_mailbox_not_opened(seen, PLACE).code == "mailbox_token_refused"
+
+
+def test_login_of_a_reader_says_nothing_of_this_token(seen_of: Callable[..., Seen]) -> None:
+    """The other profile signs in with a token of its own."""
+    _, refusal = login(*REFUSED)
+    of_reader = ("imap of reader", replace(refusal, user="reader@contoso.com"))
+    flawed = granted(aud="https://graph.microsoft.com")
+    seen = seen_of(flawed, of_reader, delivery=Delivery("probe@contoso.com", "reader"))
+    assert why_not_looked_into(seen).code == "delivery_check_unavailable"
+    assert fault_of_token(seen, replace(refusal, user=ME.upper())) is not None
+    assert fault_of_token(seen_of(), refusal) is None
 
 
 def test_scope_that_was_asked_for_in_vain_is_one_cause(seen_of: Callable[..., Seen]) -> None:

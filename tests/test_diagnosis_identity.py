@@ -434,6 +434,13 @@ def granted(token: AccessToken | None = None, **more: Any) -> Grant:
     return Grant(asked_at=NOW, **{**given, **more})
 
 
+def test_a_refusal_may_come_of_mixed_national_clouds(seen: MakeSeen) -> None:
+    """The same number, where sign-in and mail host are of one cloud, is about the tenant's services."""
+    answer, abroad = refused("invalid_resource", "500011"), "https://login.microsoftonline.us/contoso/token"
+    assert why_not_granted(seen(answer)).code == "resource_not_available_in_tenant"
+    assert why_not_granted(seen(answer, token_endpoint=abroad)).code == "wrong_national_cloud"
+
+
 def test_what_a_grant_lacks_is_named(seen: MakeSeen) -> None:
     """Another type, less than was asked for, no refresh token, one that is not kept."""
     assert why_token_type_differs(seen(granted(token_type="mac"))).code == "token_type_not_bearer"
@@ -442,6 +449,14 @@ def test_what_a_grant_lacks_is_named(seen: MakeSeen) -> None:
     assert why_not_renewed(seen(granted())).code == "offline_access_not_requested"
     lost = granted(refresh_token_rotated=True, refresh_token_kept=False, keep_problem="disk full")
     assert code_and_words(why_refresh_token_not_kept(seen(lost))) == ("refresh_token_not_kept", "disk full")
+
+
+def test_a_token_for_another_service_does_not_also_lack_a_scope(seen: MakeSeen) -> None:
+    """Whatever is granted there is of no use here."""
+    abroad = granted(token(aud="https://graph.microsoft.com"), scope_granted=("Mail.Send",))
+    assert why_scope_not_granted(seen(abroad), "User.Read").id == "token_wrong_audience"
+    here = granted(token(), scope_granted=("SMTP.Send",))
+    assert why_scope_not_granted(seen(here), "User.Read").id == "scope_not_granted:User.Read"
 
 
 def test_scopes_that_show_elsewhere_are_not_looked_for(seen: MakeSeen) -> None:
@@ -612,6 +627,10 @@ def test_an_id_token_is_no_access_token(seen: MakeSeen) -> None:
     flawed = token(scp=None, aud=CLIENT, other_claims=("at_hash",))
     found = claim_signs(seen(granted(flawed)), flawed)
     assert (found["token_use"], found["token_fault"]) == ("id_token", "token_use")
+    whom = why_claim_differs(seen(granted(flawed)), "aud")
+    what = why_not_an_access_token(seen(granted(flawed)), flawed)
+    assert whom.id == what.id == "wrong_token_type_presented"
+    assert whom.causes[0].facts["seen"] == what.causes[0].facts["seen"]
 
 
 def test_what_nobody_expects_is_no_sign(seen: MakeSeen) -> None:

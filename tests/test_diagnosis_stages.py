@@ -402,6 +402,14 @@ def test_why_nothing_is_trusted_here(seen: MakeSeen) -> None:
     assert why_issuer_not_trusted(seen(tls)).code == "ca_bundle_missing"
 
 
+def test_why_a_server_without_a_certificate_is_not_trusted(seen: MakeSeen) -> None:
+    """It agrees only on ciphers that encrypt for anybody; with another the handshake came to nothing."""
+    told = TlsHandshake(asked_at=NOW, host=HOST, failure=TlsFailure.ALERT, version="TLSv1.2", diagnosed=True)
+    anonymous = replace(told, cipher="ADH-AES256-GCM-SHA384")
+    assert why_not_verified(seen(anonymous)).code == "certificate_missing"
+    assert why_not_verified(seen(replace(told, cipher="AES256-SHA"))).code == "tls_handshake_closed"
+
+
 @pytest.mark.parametrize(
     ("failure", "version", "code"),
     [
@@ -578,6 +586,50 @@ def test_servers_decide_what_was_predicted(
 ) -> None:
     """Accepted, or refused for another named cause: refuted. Refused for this one: confirmed."""
     assert standing(code, decided_by, stage, seen(*answers, host=PRESET)) is expected
+
+
+NOBODY_THERE = connects(IPV4, TcpOutcome.REFUSED)
+FORGED = refused(18, issuer=LEAF.subject)
+BUSY = reply(SmtpGreeting, 421, "4.3.2 busy")
+NO_SIGN_IN = (AFTER_TLS, reply(Ehlo, 250, "mail.contoso.com"))
+SIGN_IN = (AFTER_TLS, reply(Ehlo, 250, "mail.contoso.com", "AUTH XOAUTH2"))
+
+
+@pytest.mark.parametrize(
+    ("code", "answers", "expected"),
+    [
+        ("host_name_wrong", [*records(HOST, DnsStatus.NXDOMAIN), system(HOST)], Standing.CONFIRMED),
+        ("tcp_refused", [system(HOST, "192.0.2.1"), NOBODY_THERE], Standing.CONFIRMED),
+        ("certificate_self_signed", [FORGED], Standing.CONFIRMED),
+        ("service_unavailable", [BUSY], Standing.CONFIRMED),
+        ("auth_not_advertised", [HELLO, NO_SIGN_IN], Standing.CONFIRMED),
+        ("host_name_wrong", [system(HOST, "192.0.2.1"), NOBODY_THERE], Standing.UNDECIDED),
+        ("tcp_refused", [connects(IPV4, TcpOutcome.CONNECTED), FORGED], Standing.UNDECIDED),
+        ("service_unavailable", [(AFTER_TLS, reply(Ehlo, 421, "4.3.2 busy"))], Standing.UNDECIDED),
+        ("auth_not_advertised", [HELLO, SIGN_IN], Standing.UNDECIDED),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_what_keeps_the_mail_server_from_being_asked_may_be_what_was_predicted(
+    code: str, answers: list[Any], expected: Standing, seen: MakeSeen
+) -> None:
+    """The first step that did not succeed says why; where it has another cause, nothing is decided."""
+    assert standing(code, Stage.AUTH, Stage.PROFILE, seen(*answers)) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "answers", "expected"),
+    [
+        ("client_secret_expired", [EXPIRED], Standing.FACT),
+        ("clock_skew", [EXPIRED], Standing.UNDECIDED),
+        ("clock_skew", [GRANTED], Standing.UNDECIDED),
+    ],
+)
+def test_what_the_token_endpoint_refused_for_waits_for_no_mail_server(
+    code: str, answers: list[Observation], expected: Standing, seen: MakeSeen
+) -> None:
+    """What is only read off its answer does."""
+    assert standing(code, Stage.AUTH, Stage.TOKEN, seen(*answers)) is expected
 
 
 # --- any observation ---------------------------------------------------------------------------------------

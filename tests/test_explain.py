@@ -297,6 +297,14 @@ def test_evidence_is_found_in_a_text(text: str, observed: dict[str, Any], stage:
     assert found.stage == stage
 
 
+def test_the_source_of_a_page_is_read_as_it_is_shown() -> None:
+    """A bounce that was saved as HTML; a text in which nothing is marked stays as it is."""
+    page = "<p>The server said:</p><pre>550 5.7.60 You may&nbsp;not send as &lt;alerts@contoso.com&gt;</pre>"
+    words = "5.7.60 You may not send as <alerts@contoso.com>"
+    assert excerpt_of(page).observed == {"smtp_code": "550", "text": words}
+    assert excerpt_of(f"550 {words}").observed == {"smtp_code": "550", "text": words}
+
+
 def test_the_mechanism_is_read_from_the_transcript() -> None:
     """By the command, or by the prompts of LOGIN."""
     assert excerpt_of("AUTH PLAIN AGE=\n535 5.7.8 No").context == {"mechanism_used": "PLAIN"}

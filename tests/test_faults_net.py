@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -343,6 +343,18 @@ def test_a_mistake_stands_in_the_profile_as_written_and_as_pointed_at_the_lab() 
         assert pointed.oauth.client_secret == SecretRef("env", ("A_VARIABLE_THAT_NOBODY_SETS",))
         assert "client_secret" not in lab.secrets()
         assert mistaken(DEMO, ["wrong_submission_host", "secret_unavailable"]) == pointed.written
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("app_rbac_assignment_missing", lambda profile: profile.oauth.app_permission == "rbac"),
+        ("send_as_denied:rcpt_to", lambda profile: len(set(profile.recipients)) == 3),
+    ],
+)
+def test_what_a_fault_is_about_stands_in_the_profile(fault: str, told: Callable[[Profile], bool]) -> None:
+    """That it counts on a role assignment; that it has three recipients."""
+    assert (told(DEMO), told(mistaken(DEMO, [fault]))) == (False, True)
 
 
 def test_a_fault_says_what_it_takes() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pydantic
 import pytest
+import trustme
 
 from smtp_preflight.model import OAuth, Profile, Provider, SecretCheck, SecretRef, Smtp
 from smtp_preflight.probes import secret as probe
@@ -16,15 +17,18 @@ from smtp_preflight.probes.secret import probe_secret
 from smtp_preflight.secrets import Secret, Wallet
 
 CANARY = "canary~Q8-planted-secret"
+RSA = trustme.KeyType.RSA
 
 
-def check(ref: SecretRef, wallet: Wallet | None = None, key: str = "client_secret") -> SecretCheck:
+def check(
+    ref: SecretRef, wallet: Wallet | None = None, key: str = "client_secret", **others: SecretRef
+) -> SecretCheck:
     profile = Profile(
         name="contoso",
         provider=Provider("custom", "A server"),
         mailbox="alerts@contoso.example",
         smtp=Smtp("smtp.contoso.example"),
-        oauth=OAuth(**{key: ref}),  # type: ignore[arg-type] # one of its secrets
+        oauth=OAuth(**{key: ref}, **others),  # type: ignore[arg-type] # some of its secrets
     )
     return asyncio.run(probe_secret(profile, Wallet() if wallet is None else wallet, key))
 
@@ -99,6 +103,22 @@ def test_what_cannot_be_read_is_told_in_words(ref, words):
 def test_of_a_command_only_its_first_word_is_shown():
     found = check(SecretRef("command", (sys.executable, "-c", f"print({CANARY!r})")))
     assert (found.resolved, found.reference) == (True, f"command:{sys.executable}")
+
+
+def test_a_certificate_is_opened_to_see_when_it_ends(tmp_path):
+    """One that is none is said to be unusable; one whose passphrase nobody has is left alone."""
+    leaf = trustme.CA(key_type=RSA).issue_cert("app.contoso.example", key_type=RSA)
+    pem = leaf.private_key_and_cert_chain_pem.bytes().decode()
+    assert check(kept_in(tmp_path, pem), key="certificate").ends is not None
+    assert check(kept_in(tmp_path, CANARY), key="certificate").unusable
+    missing = SecretRef("env", ("NO_SUCH_VARIABLE_HERE",))
+    found = check(kept_in(tmp_path, CANARY), key="certificate", certificate_passphrase=missing)
+    assert (found.resolved, found.unusable, found.ends) == (True, "", None)
+
+
+def test_a_service_account_that_is_another_file_is_unusable(tmp_path):
+    found = check(kept_in(tmp_path, '{"installed": {}}'), key="service_account")
+    assert (found.resolved, bool(found.unusable)) == (True, True)
 
 
 def test_reading_has_an_end_and_does_not_block_the_others(monkeypatch):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from smtp_preflight import profile as room
 from smtp_preflight.model import (
     Delivery,
     Expect,
@@ -554,6 +555,12 @@ def test_the_provider_is_asked_of_tokens_of_its_own_only(endpoint: str, asked: b
     """A token that somebody else has issued is not shown to the preset's token info."""
     text = SMALLEST.replace("microsoft365", "google") + f'token_endpoint = "{endpoint}"'
     assert bool(loaded(tmp_path, text).oauth.token_info_uri) is asked
+
+
+def test_a_name_that_the_room_does_not_have_is_an_error_as_anywhere() -> None:
+    """Its modules are loaded with the first use of what they hold, and of nothing else."""
+    with pytest.raises(AttributeError, match=r"'smtp_preflight\.profile' has no attribute 'load_everything'"):
+        _ = room.load_everything
 
 
 def test_a_name_that_people_use_leads_to_the_provider(tmp_path: Path) -> None:

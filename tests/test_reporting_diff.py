@@ -14,6 +14,7 @@ import pytest
 from smtp_preflight.cli import main
 from smtp_preflight.model import (
     AccessToken,
+    Announced,
     Certificate,
     Change,
     Discovery,
@@ -22,6 +23,7 @@ from smtp_preflight.model import (
     Ehlo,
     Grant,
     HttpExchange,
+    MtaSts,
     OAuthError,
     Observation,
     SecretCheck,
@@ -31,6 +33,7 @@ from smtp_preflight.model import (
     Stage,
     SystemAddresses,
     TlsHandshake,
+    TokenInfo,
 )
 from smtp_preflight.reporting.diff import changes
 from smtp_preflight.reporting.wording import change_words
@@ -85,6 +88,21 @@ def metadata(**values: str) -> Discovery:
     return Discovery(asked_at=NOW, http=HttpExchange("GET", "https://a.example", 200), metadata=told)
 
 
+def token_info(**claims: str) -> TokenInfo:
+    http = HttpExchange("POST", "https://a.example/tokeninfo", 200)
+    return TokenInfo(asked_at=NOW, http=http, claims=claims)
+
+
+def through(proxy: str) -> Grant:
+    http = HttpExchange("POST", "https://a.example/token", 200, proxy=proxy)
+    return replace(granted(), http=http)
+
+
+def mta_sts(*policy: str) -> MtaSts:
+    lines = ("version: STSv1", *policy) if policy else ()
+    return MtaSts(asked_at=NOW, domain="contoso.com", announced=Announced(host(), "STSv1"), policy=lines)
+
+
 DIFFERENT: dict[str, tuple[Observation, Observation, str]] = {
     "addresses": (host("192.0.2.1"), host("192.0.2.2"), "DNS: 192.0.2.1 → 192.0.2.2"),
     "no address": (host("192.0.2.1"), host(status=DnsStatus.NXDOMAIN), "DNS: 192.0.2.1 → nxdomain"),
@@ -116,7 +134,27 @@ DIFFERENT: dict[str, tuple[Observation, Observation, str]] = {
         granted(expires_in_s=600),
         "token request: life of the token: 60 minutes → 10 minutes",
     ),
+    "claim by the provider": (
+        token_info(azp="a", exp="1795160400"),
+        token_info(azp="b", exp="1795164000"),
+        "token info: claim azp: a → b",
+    ),
+    "proxy": (
+        through("http://proxy.contoso.com:3128"),
+        through(""),
+        "token request: proxy: http://proxy.contoso.com:3128 → nothing",
+    ),
     "secret": (secret(40), secret(36), "secret: length: 40 → 36"),
+    "certificate of one's own": (
+        replace(secret(), ends=NOW),
+        replace(secret(), ends=NOW + dt.timedelta(days=90)),
+        "secret: last day: 2026-11-20 → 2027-02-18",
+    ),
+    "policy": (
+        mta_sts("mode: testing"),
+        mta_sts("mode: enforce"),
+        "MTA-STS of: version: STSv1, mode: testing → version: STSv1, mode: enforce",
+    ),
     "metadata": (
         metadata(),
         metadata(token_endpoint="https://b.example/token"),
@@ -149,6 +187,7 @@ SAME: dict[str, tuple[Observation, Observation]] = {
         granted(),
         Grant(asked_at=NOW, grant="client_credentials", error=OAuthError("invalid_client")),
     ),
+    "a policy that was not fetched": (mta_sts("mode: testing"), mta_sts()),
     "no certificate": (shown(), TlsHandshake(asked_at=NOW, host="mx.example")),
     "a token of another length": (secret(1400, "access_token"), secret(1500, "access_token")),
     "a time within noise": (replace(shown(), took_s=0.9), replace(shown(), took_s=1.8)),

@@ -1087,6 +1087,15 @@ def test_a_summary_fits_a_ticket(run: Run, failing: Run, tmp_path: Path) -> None
         assert written(summary, one, tmp_path).count("\n") < 60
 
 
+def test_a_summary_has_the_commands_of_its_own_cause(failing: Run, tmp_path: Path) -> None:
+    """The page has those of everything that was found; a ticket is about one cause."""
+    tenant = replace(CAUSE, id="smtp_auth_disabled_tenant", code="smtp_auth_disabled_tenant", remedy=("Do.",))
+    text = written(summary, replace(failing, findings=(tenant, CAUSE)), tmp_path)
+    assert text.count("**For the administrator**") == 1
+    assert "-SmtpClientAuthenticationDisabled $null" in text  # the way back to what counted before
+    assert "-SmtpClientAuthenticationDisabled $true" not in text
+
+
 def test_a_summary_is_appended_where_ci_asks_for_it(
     healthy: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

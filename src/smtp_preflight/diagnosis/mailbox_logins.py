@@ -41,7 +41,8 @@ def login_words(seen: Seen, login: MailboxLogin) -> str:
     told = [f"{login.protocol} {login.host}:{login.port} as {login.user}: {ended}"]
     if challenge:
         told.append(f"challenge: {challenge}")
-    if reading_permission(seen, login.protocol) == "missing":
+    own = login.user.lower() == seen.profile.mailbox.lower()  # another profile's login has another token
+    if own and reading_permission(seen, login.protocol) == "missing":
         told.append(f"the token allows: {_allowed(seen)}; wanted: {' or '.join(READING[login.protocol])}")
     return "\n".join(told)
 

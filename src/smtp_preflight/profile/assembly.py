@@ -136,10 +136,7 @@ class Assembly:
 
 def _is_of(provider: Provider, url: str) -> bool:
     """Whether an address is one of the provider's own."""
-    try:
-        return urlsplit(url).hostname in provider.issuer_hosts
-    except ValueError:
-        return False
+    return urlsplit(url).hostname in provider.issuer_hosts
 
 
 def _fits(endpoint: Endpoint, table: SmtpTable) -> bool:
