@@ -25,6 +25,7 @@ from smtp_preflight.diagnosis.profile import (
     remark_on_other_date,
     remark_on_secret_end,
     why_it_cannot_work,
+    why_secret_ended,
     why_secret_unavailable,
 )
 from smtp_preflight.model import Profile, SecretCheck, Seen, Stage
@@ -121,6 +122,6 @@ def test_secret_has_not_ended(
 ) -> None:
     """The application's secret or certificate has not ended, and will not end soon."""
     problem = problem_with_end_date(credential_end, seen.started.date())
-    assert problem is None, explain(why_it_cannot_work(seen, problem))
+    assert problem is None, explain(why_secret_ended(seen, problem))
     remark(remark_on_secret_end(seen))
     remark(remark_on_other_date(seen))

@@ -86,7 +86,7 @@ def test_a_block_holds_the_users_values_and_asks_for_what_is_missing(code: str) 
         r"[{}]", re.sub(r"\{ .*? \}", "", "\n".join(admin_block(code, "microsoft365", VALUES)))
     )
     known = admin_block(code, "microsoft365", VALUES)
-    assert "<" not in "\n".join(known).replace("<the ObjectId noted before>", "")
+    assert "<" not in "\n".join(known)
     assert re.search(r"'<[a-z(), ]+>'|\"appId eq '<", "\n".join(admin_block(code, "microsoft365", {})))
 
 
@@ -98,6 +98,21 @@ def test_the_change_is_the_smallest(code: str) -> None:
     whole = r"Set-(TransportConfig|OrganizationConfig|AuthenticationPolicy)|-Confirm:\$false|\| *Set-"
     assert not re.search(whole, "\n".join(change))
     assert any(value in line for line in change for value in VALUES.values()) or "$app.Id" in change[0]
+
+
+@every_code
+def test_the_way_back_leads_to_what_was_before(code: str) -> None:
+    """No switch is put where it may never have been, and no right is taken that was there already."""
+    lines = admin_block(code, "microsoft365", VALUES)
+    back = lines[lines.index("# To take it back") + 1 :]
+    assert not [line for line in back if line.startswith("Set-") and "$before" not in line]
+    if any("$before" in line for line in back):
+        assert [line for line in lines[: lines.index(CHANGE)] if line.startswith("$before = ")]
+        assert [line for line in lines[: lines.index(CHANGE)] if line.startswith("$before  #")]  # is shown
+    looked_at = "".join(lines[: lines.index(CHANGE)])
+    for line in back:
+        if line.startswith("Remove-") and "Permission" in line and "Permission" in looked_at:
+            assert line.endswith("# unless the first look listed it")
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -213,6 +228,8 @@ def test_every_acted_on_finding_has_its_block_once(failing: Run) -> None:
     (block,) = blocks(failing)
     assert block.code == "smtp_auth_disabled_mailbox"
     assert [line.rpartition("# ")[2] for line in block.commands] == [
+        "How it is now",
+        "How it is now",
         "The change",
         "To verify",
         "To take it back",

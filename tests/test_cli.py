@@ -130,6 +130,47 @@ def test_a_lab_without_its_extra_is_one_line(
     assert capsys.readouterr() == ("", told)
 
 
+def test_a_run_in_a_lab_without_its_extra_is_one_line(
+    changed_suite: Callable[[str], Any],
+) -> None:
+    """The demonstration says what to install, too, and is no breakdown of pytest's."""
+    with changed_suite("import sys; sys.modules['trustme'] = None") as suite:
+        runs = [suite("--profile=demo"), suite("--profile=demo", "--fault=mfa_required")]
+    for one in runs:
+        assert one.status == 4
+        assert one.usage == ["demo: lab: trustme is not installed: pip install 'smtp-preflight[lab]'"]
+
+
+@pytest.mark.parametrize("folder", ["docs", "src"])
+def test_where_no_checks_are_it_is_said_where_they_are(folder: str) -> None:
+    """From another folder no paths were given, so none can be left out."""
+    done = pytest_in(ROOT / folder)
+    assert done.returncode == 4
+    assert f"run pytest in {ROOT}, or from any folder `smtp-preflight check`" in done.stderr
+    assert "leave out the paths" not in done.stderr
+
+
+def test_paths_beside_the_checks_are_to_be_left_out() -> None:
+    done = pytest_in(ROOT, "docs")
+    assert done.returncode == 4
+    assert "leave out the paths, or name checks/" in done.stderr
+
+
+def pytest_in(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "pytest", "--profile=demo", "-p", "no:cacheprovider", *args]
+    return subprocess.run(
+        words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+
+
+def test_help_on_replay_names_only_what_replay_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    """How far to go was decided when the questions were asked."""
+    assert ended("replay", "--help") == 0
+    assert "--until" not in capsys.readouterr().out
+    assert ended("check", "--help") == 0
+    assert "--until=auth" in capsys.readouterr().out
+
+
 # --- what is known -----------------------------------------------------------------------------------------
 
 

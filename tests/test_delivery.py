@@ -712,6 +712,8 @@ def test_bounce_is_one_red_line(run_suite: Any) -> None:
     assert suite.status == 1
     assert suite.having("failed", "demo-delivery") == [f"{DELIVERY}test_message_arrives"]
     assert worth_acting_on(suite.report("demo-delivery")) == ["delivery_bounced"]
+    assert "\nnot ready: a message was accepted by the server, and came back undelivered.\n" in suite.stdout
+    assert "\nTo be sure: Read the status code in the bounce.\n" in suite.stdout
     assert len(suite.having("blocked", "demo-delivery")) == 5
 
 

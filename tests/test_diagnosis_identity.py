@@ -784,6 +784,22 @@ def test_why_a_signature_fails(seen: MakeSeen) -> None:
     )
 
 
+def test_why_a_signature_fails_says_which_keys_there_are(seen: MakeSeen) -> None:
+    """The key that the token names, and those that are published."""
+    check = SignatureCheck(asked_at=NOW, state=SignatureState.INVALID)
+    signed = replace(token(), header={"alg": "RS256", "kid": "old"})
+    http = HttpExchange("GET", "https://login.contoso.com/keys", status=200)
+    keys = Keys(asked_at=NOW, http=http, kids=("new", "", *map(str, range(10))))
+    assert code_and_words(why_signature_fails(seen(check, granted(signed), keys)))[1] == (
+        "invalid\nthe token: alg RS256, kid old\n"
+        "published kids: new, (one without a kid), 0, 1, 2, 3, 4, 5, 6, 7, 2 more"
+    )
+    bare = replace(token(), header={})
+    assert code_and_words(why_signature_fails(seen(check, granted(bare))))[1] == (
+        "invalid\nthe token: alg none, kid none"
+    )
+
+
 @pytest.mark.parametrize(
     ("timed", "expected"),
     [

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from smtp_preflight.diagnosis import mail_domain
+from smtp_preflight.diagnosis.dns import why_no_address
 from smtp_preflight.diagnosis.follow_ups import follow_ups
 from smtp_preflight.diagnosis.mail_domain import (
     covers_provider,
@@ -34,6 +35,7 @@ from smtp_preflight.diagnosis.name_servers import servers_agree, why_servers_dis
 from smtp_preflight.diagnosis.tcp import why_not_connected
 from smtp_preflight.diagnosis.tlsa import announces, comparable, tlsa_question, why_not_announced
 from smtp_preflight.knowledge import entry
+from smtp_preflight.ledger import CheckFrame, Ledger
 from smtp_preflight.model import (
     Announced,
     Certainty,
@@ -44,12 +46,14 @@ from smtp_preflight.model import (
     DnsStatus,
     Endpoint,
     Finding,
+    Grant,
     HttpExchange,
     HttpFailure,
     MailExchangers,
     MailHost,
     MtaSts,
     NameServers,
+    Outcome,
     PortCheck,
     PortState,
     Profile,
@@ -61,6 +65,8 @@ from smtp_preflight.model import (
     Severity,
     Smtp,
     SpfTree,
+    Stage,
+    SystemAddresses,
     TcpAttempt,
     TcpConnects,
     TcpOutcome,
@@ -463,7 +469,11 @@ def test_reports_that_lead_nowhere(told: Told) -> None:
 
 @pytest.mark.parametrize(
     "why",
-    [one for name, one in vars(mail_domain).items() if name.startswith("why_")],
+    [
+        one
+        for name, one in vars(mail_domain).items()
+        if name.startswith("why_") and one.__module__ == mail_domain.__name__
+    ],
     ids=lambda one: one.__name__,
 )
 def test_what_was_not_seen_is_explained_all_the_same(
@@ -473,6 +483,83 @@ def test_what_was_not_seen_is_explained_all_the_same(
     finding = why(seen_with(), DOMAIN)
     assert finding.subject == DOMAIN
     assert finding.causes[0].facts["seen"] == ""
+
+
+# --- a name server that knows no names of the internet -----------------------------------------------------
+
+
+def denied(host: str) -> list[tuple[str, Any]]:
+    """Neither DNS nor this machine knows the host."""
+    four, six = (answer(host, kind, status=DnsStatus.NXDOMAIN) for kind in ("A", "AAAA"))
+    nobody = SystemAddresses(asked_at=NOW, host=host, error="EAI_NONAME")
+    return [(f"{host} A", four), (f"{host} AAAA", six), (host, nobody)]
+
+
+def missing() -> list[tuple[str, Any]]:
+    """What such a name server says of the sender's domain."""
+    nothing = answer(DOMAIN, "MX", status=DnsStatus.NXDOMAIN)
+    policy = Announced(replace(nothing, name=f"_dmarc.{DOMAIN}", rdtype="TXT"), "DMARC1")
+    keys = replace(nothing, name=f"selector1._domainkey.{DOMAIN}", rdtype="TXT")
+    return [
+        (DOMAIN, MailExchangers(asked_at=NOW, domain=DOMAIN, mx=nothing)),
+        (DOMAIN, SpfTree(asked_at=NOW, domain=DOMAIN, own=spf_record(replace(nothing, rdtype="TXT")))),
+        (DOMAIN, DkimKeys(asked_at=NOW, domain=DOMAIN, answers=(keys,))),
+        (DOMAIN, DmarcWalk(asked_at=NOW, domain=DOMAIN, own=policy)),
+    ]
+
+
+MISSING = [why_no_mail_server, why_no_single_spf, why_no_dkim_key, why_no_dmarc]
+
+
+@pytest.mark.parametrize("why", MISSING)
+def test_who_knows_no_names_of_the_internet_denies_nothing(
+    why: Callable[[Seen, str], Finding], seen_with: MakeSeen, profile_with: MakeProfile
+) -> None:
+    """The provider's own host is denied, so that the domain's "no such name" proves nothing."""
+    seen = seen_with(*denied(PRESET), *missing(), profile=outlook(profile_with))
+    assert why(seen, DOMAIN).id == why_no_address(seen).id == "dns_resolution_failure"
+
+
+@pytest.mark.parametrize("why", MISSING)
+def test_a_wrong_host_of_ones_own_excuses_no_missing_record(
+    why: Callable[[Seen, str], Finding], seen_with: MakeSeen, profile_with: MakeProfile
+) -> None:
+    """Unless the host where tokens are asked for is denied as well."""
+    own = outlook(profile_with, smtp=Smtp("mail.contoso.com"))
+    seen = seen_with(*denied("mail.contoso.com"), *missing(), profile=own)
+    assert why(seen, DOMAIN).code in ("mx_missing", "spf_missing", "dkim_selector_missing", "dmarc_missing")
+    http = HttpExchange("POST", "https://login.contoso.com/token", failure=HttpFailure.DNS)
+    unasked = Grant(asked_at=NOW, grant="client_credentials", http=http)
+    seen = seen_with(*denied("mail.contoso.com"), *missing(), unasked, profile=own)
+    assert why(seen, DOMAIN).code == "dns_resolution_failure"
+
+
+def test_a_name_server_that_is_cut_off_is_one_red_line(
+    seen_with: MakeSeen, profile_with: MakeProfile
+) -> None:
+    seen = seen_with(*denied(PRESET), *missing(), profile=outlook(profile_with))
+    ledger = Ledger(seen)
+    frames = [CheckFrame(f"test_dns.py::test_{number}", Stage.DNS, "It is there.") for number in range(5)]
+    told = [why_no_address(seen), *(why(seen, DOMAIN) for why in MISSING)]
+    outcomes = [ledger.fails(*pair).outcome for pair in zip(frames, told, strict=True)]
+    assert outcomes == [Outcome.FAILED, *[Outcome.BLOCKED] * 4]
+    assert [one.code for one in ledger.findings] == ["dns_resolution_failure"]
+
+
+@pytest.mark.parametrize("asked", missing(), ids=lambda one: type(one[1]).__name__)
+def test_whether_a_name_server_knows_the_internet_is_asked_where_it_was_not(
+    asked: tuple[str, Any], seen_with: MakeSeen, profile_with: MakeProfile
+) -> None:
+    """``-k spf`` alone does not ask for the mail server's address."""
+    profile = outlook(profile_with)
+    wanted = {Question(type(one), subject) for subject, one in denied(PRESET)}
+    assert set(follow_ups(seen_with(asked, profile=profile))) == wanted
+    before = follow_ups(seen_with(*denied(PRESET), profile=profile))
+    assert follow_ups(seen_with(asked, *denied(PRESET), profile=profile)) == before
+
+
+def test_a_domain_that_exists_raises_no_doubt(seen_with: MakeSeen, profile_with: MakeProfile) -> None:
+    assert follow_ups(seen_with((DOMAIN, exchangers()), profile=outlook(profile_with))) == ()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from smtp_preflight.diagnosis.ends import dates_agree, end_of_credential, end_of_refresh_token
-from smtp_preflight.diagnosis.profile import remark_on_other_date, remark_on_secret_end
+from smtp_preflight.diagnosis.lint import problem_with_end_date
+from smtp_preflight.diagnosis.profile import remark_on_other_date, remark_on_secret_end, why_secret_ended
 from smtp_preflight.diagnosis.refresh import (
     outlives_password_change,
     refresh_token_lasts,
@@ -18,8 +19,10 @@ from smtp_preflight.diagnosis.refresh import (
     why_it_ends_with_the_password,
 )
 from smtp_preflight.diagnosis.token import why_not_granted
+from smtp_preflight.knowledge import entry
 from smtp_preflight.model import (
     AccessToken,
+    Certainty,
     Grant,
     GrantType,
     HttpExchange,
@@ -257,6 +260,40 @@ def test_a_certificate_that_ends_soon_is_remarked_on_by_its_own_date(seen: MakeS
     assert remark is not None
     assert remark.code == "client_secret_expires_soon"
     assert remark.causes[0].facts["seen"] == "ends 2026-12-19, in 29 days, by the certificate itself"
+
+
+@pytest.mark.parametrize(("days", "words"), [(0, "today"), (1, "tomorrow"), (2, "in 2 days")])
+def test_the_last_days_of_a_secret_have_words_of_their_own(days: int, words: str, seen: MakeSeen) -> None:
+    """And nobody is told of weeks."""
+    last = NOW.date() + days * DAY
+    remark = remark_on_secret_end(seen(secret_expires=last))
+    assert remark is not None
+    assert remark.causes[0].facts["seen"] == f"ends {last}, {words}, by profile"
+    meaning = entry(remark.code).told(remark.causes[0].facts)
+    assert f"It is {last}, {words}." in meaning
+    assert "weeks" not in meaning
+
+
+@pytest.mark.parametrize(
+    ("granted", "own", "code"),
+    [
+        (True, None, "secret_date_passed"),
+        (False, None, "client_secret_expired"),
+        (True, NOW - DAY, "client_secret_expired"),
+    ],
+)
+def test_a_secret_that_was_taken_after_its_date_has_another(
+    granted: bool, own: dt.datetime | None, code: str, seen: MakeSeen
+) -> None:
+    """The profile's date is wrong then; a certificate's own date is not the profile's."""
+    token = AccessToken(observed_at=NOW, length=1500, fingerprint="0123456789ab") if granted else None
+    http = HttpExchange("POST", "https://login.contoso.com/token", 200, is_json=True)
+    grant = Grant(asked_at=NOW, grant="client_credentials", http=http, token=token)
+    found = seen(certificate(own), grant, certificate=CERTIFICATE, secret_expires=NOW.date() - DAY)
+    problem = problem_with_end_date(end_of_credential(found), NOW.date())
+    finding = why_secret_ended(found, problem)
+    assert finding.code == code
+    assert code == "client_secret_expired" or finding.causes[0].certainty is Certainty.LIKELY
 
 
 def test_a_key_file_that_proves_nothing_is_named_where_the_token_was_to_be_asked_for(seen: MakeSeen) -> None:

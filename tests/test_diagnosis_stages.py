@@ -35,6 +35,7 @@ from smtp_preflight.diagnosis.starttls import (
     why_starttls_not_accepted,
     why_starttls_not_offered,
 )
+from smtp_preflight.diagnosis.submission import why_not_authenticated
 from smtp_preflight.diagnosis.tcp import remark_on_connect_time, why_not_connected
 from smtp_preflight.diagnosis.tls import (
     remark_on_certificate_end,
@@ -48,7 +49,7 @@ from smtp_preflight.diagnosis.tls import (
     why_signature_weak,
     why_version_obsolete,
 )
-from smtp_preflight.knowledge import entries
+from smtp_preflight.knowledge import entries, entry
 from smtp_preflight.model import (
     AccessToken,
     AuthExchange,
@@ -61,6 +62,7 @@ from smtp_preflight.model import (
     Finding,
     Grant,
     HttpExchange,
+    HttpFailure,
     OAuthError,
     Observation,
     Profile,
@@ -143,6 +145,38 @@ def test_why_no_address(status: DnsStatus, bogus: bool, host: str, code: str, se
     assert finding.code == code
     assert "DNS: " in finding.causes[0].facts["seen"]
     assert "this machine's resolver: EAI_NONAME" in finding.causes[0].facts["seen"]
+
+
+DENIED = [*records(HOST, DnsStatus.NXDOMAIN), system(HOST)]
+
+
+def asked_for_a_token(failure: HttpFailure | None, proxy: str = "") -> Grant:
+    """The token endpoint was found and answered, or it ended so."""
+    status = None if failure else 200
+    http = HttpExchange("POST", "https://login.contoso.com/token", status, failure=failure, proxy=proxy)
+    return Grant(asked_at=NOW, grant="client_credentials", http=http)
+
+
+@pytest.mark.parametrize(
+    ("failure", "proxy", "codes", "names_another"),
+    [
+        (HttpFailure.DNS, "", ["dns_resolution_failure", "host_name_wrong"], False),
+        (HttpFailure.DNS, "http://proxy:8080", ["host_name_wrong"], False),
+        (HttpFailure.CONNECT, "", ["host_name_wrong"], False),
+        (None, "", ["host_name_wrong"], True),
+        (None, "http://proxy:8080", ["host_name_wrong"], False),
+    ],
+)
+def test_whether_other_names_are_found_tells_a_wrong_name_from_a_resolver(
+    failure: HttpFailure | None, proxy: str, codes: list[str], names_another: bool, seen: MakeSeen
+) -> None:
+    """Neither is ever certain; a proxy resolves names itself."""
+    causes = why_no_address(seen(*DENIED, asked_for_a_token(failure, proxy))).causes
+    assert [one.code for one in causes] == codes
+    assert causes[0].certainty is Certainty.LIKELY
+    wrong = next(one for one in causes if one.code == "host_name_wrong")
+    meaning = entry(wrong.code).told(wrong.facts)
+    assert ("login.contoso.com" in meaning) is ("network" in meaning) is names_another
 
 
 @pytest.mark.parametrize(
@@ -533,6 +567,11 @@ EXPIRED = Grant(
     http=replace(ANSWER, status=401),
     error=OAuthError("invalid_client", "AADSTS7000222: expired", ("7000222",)),
 )
+UNREACHABLE = Grant(
+    asked_at=NOW,
+    grant="client_credentials",
+    http=replace(ANSWER, status=None, is_json=False, failure=HttpFailure.CONNECT),
+)
 DISABLED = "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox."
 
 
@@ -586,6 +625,69 @@ def test_servers_decide_what_was_predicted(
 ) -> None:
     """Accepted, or refused for another named cause: refuted. Refused for this one: confirmed."""
     assert standing(code, decided_by, stage, seen(*answers, host=PRESET)) is expected
+
+
+def said(status: int, error: str = "", description: str = "") -> Grant:
+    """A token endpoint's answer without a token."""
+    return Grant(
+        asked_at=NOW,
+        grant="client_credentials",
+        http=replace(ANSWER, status=status, is_json=bool(error)),
+        error=OAuthError(error, description) if error else None,
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        UNREACHABLE,
+        replace(UNREACHABLE, answer_lost=True),
+        said(200),
+        said(404),
+        said(429),
+        said(503),
+        said(429, "too_many_requests"),
+        said(503, "temporarily_unavailable"),
+        said(400, "server_error"),
+    ],
+    ids=lambda one: f"{one.http.status} {one.error.error if one.error else one.http.failure}",
+)
+def test_no_token_endpoint_has_decided_without_yes_or_no(answer: Grant, seen: MakeSeen) -> None:
+    """Nothing came, something that is not OAuth, or what passes by itself: the prediction stands."""
+    place = standing("redirect_uri_mismatch", Stage.TOKEN, Stage.PROFILE, seen(answer, host=PRESET))
+    assert place is Standing.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        AuthExchange(asked_at=NOW, failure=Failure.TIMEOUT),
+        AuthExchange(asked_at=NOW, failure=Failure.CLOSED),
+        AuthExchange(asked_at=NOW, failure=Failure.NOT_SENT),
+        reply(AuthExchange, 334, ""),
+        reply(AuthExchange, 421, "4.4.2 closing"),
+        reply(AuthExchange, 454, "4.7.0 Temporary authentication failure"),
+    ],
+    ids=lambda one: str(one.reply or one.failure),
+)
+def test_no_mail_server_has_decided_without_yes_or_no(answer: AuthExchange, seen: MakeSeen) -> None:
+    """The same of AUTH, even where the token alone would explain a refusal."""
+    token = replace(TOKEN, opaque=False, claims={"aud": "https://graph.microsoft.com"})
+    found = seen(replace(GRANTED, token=token), answer, host=PRESET)
+    assert standing("token_wrong_audience", Stage.AUTH, Stage.CLAIMS, found) is Standing.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(Failure.TIMEOUT, "auth_no_answer"), (Failure.CLOSED, "auth_connection_closed")],
+)
+def test_a_login_without_an_answer_says_nothing_of_the_token(
+    failure: Failure, code: str, seen: MakeSeen
+) -> None:
+    """Whatever is wrong with the token, no server has minded it."""
+    token = replace(TOKEN, opaque=False, claims={"aud": "https://graph.microsoft.com"})
+    found = seen(replace(GRANTED, token=token), AuthExchange(asked_at=NOW, failure=failure), host=PRESET)
+    assert [one.code for one in why_not_authenticated(found).causes] == [code]
 
 
 NOBODY_THERE = connects(IPV4, TcpOutcome.REFUSED)

@@ -45,6 +45,8 @@ class Told:
 
 Explain = Callable[..., Told]
 
+REFUSED = "535 5.7.3 Authentication unsuccessful"
+
 
 @pytest.fixture
 def explain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Explain:
@@ -613,3 +615,24 @@ def test_marks_are_bounded_and_inert() -> None:
 def test_stages_are_those_of_the_model() -> None:
     """What ``--stage`` takes is what a case may name."""
     assert excerpt_of(f"AUTH XOAUTH2\n{TENANT_OFF}").stage is Stage.AUTH
+
+
+def test_what_is_left_out_is_said(explain: Explain) -> None:
+    """A reply that means a dozen things: how the token was had is not known, so an application's count."""
+    told = explain(REFUSED).words
+    assert "app_only_mailbox_permission_missing" in told
+    assert told.count("--grant would narrow them.") == 1
+
+
+def test_what_is_left_out_is_narrowed_by_what_is_told(explain: Explain) -> None:
+    """With both options nothing more can be told; the limit still says how many it has cut."""
+    told = explain("--provider=microsoft365", "--grant=client_credentials", REFUSED).words
+    assert "more are possible: " in told
+    assert "would narrow" not in told
+    personal = explain("--provider=outlook_personal", "--grant=refresh_token", REFUSED).words
+    assert "app_only" not in personal
+
+
+def test_nothing_is_left_out_beside_what_is_certain(explain: Explain) -> None:
+    """Where no other reading is left, none is hinted at."""
+    assert "more are possible" not in explain(TENANT_OFF).words

@@ -249,6 +249,20 @@ def test_a_first_profile_says_what_was_found_and_what_comes_next(capsys: pytest.
     )
 
 
+@pytest.mark.parametrize(
+    ("grant", "said"), [(GrantType.CLIENT_CREDENTIALS, True), (GrantType.AUTHORIZATION_CODE, False)]
+)
+def test_an_application_is_told_what_stays_untried_without_a_message(
+    grant: GrantType, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exchange lets an application log in, and says of a message only whether it may send as the mailbox."""
+    args = ("--provider", "microsoft365", "--tenant", TENANT, "--client-id", CLIENT, "--non-interactive")
+    assert init("mine", "--email", "alerts@acme.example", "--grant", grant, *args) == 0
+    told = "add [send]: without it, whether the application may send as alerts@acme.example stays untried"
+    assert (told in capsys.readouterr().out) is said
+    assert ("stays untried" in Path("profiles/mine.toml").read_text("utf-8")) is said
+
+
 def test_what_is_given_stands_in_the_profile(tmp_path: Path) -> None:
     status = init(
         *("mine", "--email", "alerts@contoso.com", "--provider", "microsoft365", "--tenant", TENANT),

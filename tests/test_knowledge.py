@@ -16,6 +16,7 @@ from smtp_preflight.diagnosis.rank import PROSE, Signs, rank
 from smtp_preflight.knowledge import SETTINGS, WHO, Entry, entries, knowledge_date, matches
 from smtp_preflight.lab import FAULTS
 from smtp_preflight.model import Cause, Certainty, Stage
+from smtp_preflight.profile import load_providers
 
 SOURCE = Path(smtp_preflight.__file__).parent
 
@@ -29,6 +30,7 @@ SEEN = {
     "cert_not_before", "cert_not_after", "cert_key", "cert_signature", "chain_length", "now",
     "aud", "permissions", "token_user", "tid", "appid", "oid", "token_expires", "found_inspector",
     "found_mechanism", "found_tenant", "found_client_auth", "found_other_client_auth",
+    "found_name_servers", "found_last_day", "found_other_name", "found_thumbprint",
 }  # fmt: skip
 
 every_entry = pytest.mark.parametrize("entry", entries().values(), ids=lambda one: one.code)
@@ -65,7 +67,9 @@ def test_entry_that_is_not_decisive_says_how_to_decide(entry: Entry) -> None:
 @every_entry
 def test_placeholders_are_known(entry: Entry) -> None:
     """No text waits for a value that nobody provides, and braces are balanced."""
-    named = placeholders_in(entry.title, entry.meaning, *entry.remedy, entry.decide_by)
+    named = placeholders_in(
+        entry.title, entry.meaning, *(step.text for step in entry.remedy), entry.decide_by
+    )
     assert named <= SETTINGS | SEEN
 
 
@@ -121,7 +125,7 @@ def test_every_sign_that_is_matched_is_set_by_some_rule() -> None:
     """An entry that waits for a sign which nothing sets would never be emitted."""
     rules = [*SOURCE.glob("diagnosis/*.py"), SOURCE / "evidence.py"]
     text = "\n".join(path.read_text(encoding="utf-8") for path in rules)
-    matched = {sign for entry in entries().values() for one in entry.match for sign in one}
+    matched = {sign for entry in entries().values() for one in (*entry.match, *entry.unless) for sign in one}
     assert {sign for sign in matched if not re.search(rf"""["']{sign}["']|\b{sign}=""", text)} == set()
 
 
@@ -194,6 +198,73 @@ def test_one_address_is_not_set_apart_from_itself() -> None:
     assert not [step for step in entry.steps(one) if "Trustee" in step or "instead of" in step]
     assert "the message comes from news@contoso.com" in entry.told(two)
     assert "alerts@contoso.com" not in entry.told(one).lower()
+
+
+def steps_at(code: str, preset: str, **facts: str) -> str:
+    return "\n".join(entries()[code].steps({"preset": preset, **facts}))
+
+
+def test_a_step_for_one_provider_is_not_shown_at_another() -> None:
+    """Nobody at Microsoft 365 is told what to write into Postfix; who is not known is shown everything."""
+    assert "Postfix" not in steps_at("send_as_denied", "microsoft365_gcc_high")
+    assert "Exchange admin centre" in steps_at("send_as_denied", "microsoft365_gcc_high")
+    assert "Postfix" in steps_at("send_as_denied", "custom")
+    assert "Exchange" not in steps_at("send_as_denied", "custom")
+    assert "Azure" not in steps_at("sending_quota_exceeded", "google_workspace")
+    assert "private_key_id" in steps_at("assertion_signing_key_unknown", "google_workspace")
+    assert "thumbprint" not in steps_at("assertion_signing_key_unknown", "google_workspace")
+    assert "private_key_id" not in steps_at("assertion_signing_key_unknown", "microsoft365")
+    assert {"Postfix", "Exchange"} <= set(re.findall(r"\w+", steps_at("send_as_denied", "")))
+
+
+def test_who_sends_as_itself_is_not_told_of_aliases() -> None:
+    """An alias is an address beside the mailbox's own."""
+    assert "alias" in steps_at("send_as_denied", "microsoft365", mailbox="a@b.example", sender="c@b.example")
+    assert "alias" not in steps_at(
+        "send_as_denied", "microsoft365", mailbox="a@b.example", sender="A@b.example"
+    )
+
+
+@every_entry
+def test_every_provider_that_can_show_a_cause_has_something_to_do(entry: Entry) -> None:
+    """What steps are bound to are presets that there are, and they never leave anybody without a remedy."""
+    presets = load_providers()
+    bound = {name for step in entry.remedy for name in step.only.get("preset", ())}
+    assert all(any(one.startswith(name) for one in presets) for name in bound)
+    for preset in filter(entry.applies_to, presets):
+        for resolver in ("machine", "profile"):
+            assert entry.steps({"preset": preset, "resolver": resolver})
+
+
+def test_what_may_pass_is_not_waited_for_in_seconds() -> None:
+    """Asking again after two seconds and four is no waiting for a quarter of an hour."""
+    told = [one.code for one in entries().values() if "--retry-transient" in str(one.remedy)]
+    assert told == []
+
+
+@pytest.mark.parametrize("code", ["google_security_challenge", "gmail_service_disabled"])
+def test_who_has_sent_a_token_has_sent_no_password(code: str) -> None:
+    """A run that logged in by XOAUTH2 is not told that it may have used a password; a pasted reply is."""
+    text = "5.7.14 Please log in through your web browser and then try again."
+    signs = {"smtp_code": "534", "enhanced": "5.7.14", "provider": entry_provider(code), "text": text}
+    guessed = {one.code for one in rank(Signs(common=signs), Stage.AUTH)}
+    known = {one.code for one in rank(Signs(common={**signs, "mechanism": "XOAUTH2"}), Stage.AUTH)}
+    assert guessed - known == {"client_used_password_auth"}
+    assert code in known
+
+
+def test_who_meant_to_send_a_token_may_have_sent_a_password() -> None:
+    """A program set to OAuth falls back all the same; this suite never does."""
+    text = "5.7.139 Authentication unsuccessful, basic authentication is disabled."
+    signs = {"smtp_code": "535", "enhanced": "5.7.139", "mechanism": "XOAUTH2", "text": text}
+    assert rank(Signs(common=signs), Stage.AUTH)[0].code == "client_used_password_auth"
+    of_suite = rank(Signs(common={**signs, "auth_by": "suite"}), Stage.AUTH)
+    assert "client_used_password_auth" not in {one.code for one in of_suite}
+
+
+def entry_provider(code: str) -> str:
+    """The provider that the example of a cause is of."""
+    return entries()[code].examples[0]["provider"]
 
 
 def test_what_was_not_seen_is_not_told() -> None:

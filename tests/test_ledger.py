@@ -340,7 +340,12 @@ def test_findings_are_ordered_by_colour_then_stage(ledger_with: MakeLedger) -> N
 def test_a_finding_carries_its_explanation(ledger_with: MakeLedger) -> None:
     """Expected, seen, meaning, remedy with the user's own values, who, sources, alternatives."""
     causes = (
-        Cause(ERROR, Certainty.LIKELY, {"seen": "250 SIZE", "host": "smtp.contoso.com", "port": "587"}),
+        Cause(
+            ERROR,
+            Certainty.LIKELY,
+            {"seen": "250 SIZE", "host": "smtp.contoso.com", "port": "587"},
+            "Look again.",
+        ),
         Cause("starttls_stripped", Certainty.POSSIBLE, {}, "Look at the list from elsewhere."),
     )
     ledger = ledger_with()
@@ -352,6 +357,7 @@ def test_a_finding_carries_its_explanation(ledger_with: MakeLedger) -> None:
     assert told.references
     assert any("smtp.contoso.com" in step for step in told.remedy)
     assert "{" not in "".join(told.remedy)
+    assert told.decide_by == "Look again."
     (other,) = told.alternatives
     assert (other.code, other.certainty, other.decide_by) == (
         "starttls_stripped",

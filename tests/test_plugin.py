@@ -277,6 +277,7 @@ def test_a_waiver_for_an_unknown_code_is_refused(run_suite: Any, tmp_path: Path)
     assert done.status == 4
     assert len(done.usage) == 1
     assert "starttls_not_ofered" in done.usage[0]
+    assert done.usage[0].endswith("did you mean starttls_not_offered?")
 
 
 @pytest.mark.parametrize(

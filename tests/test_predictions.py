@@ -132,6 +132,32 @@ def test_predicted_and_another_cause_in_between(run: Callable[..., Any]) -> None
     assert blocked[AUTH] == "starttls_not_offered"
 
 
+@pytest.mark.parametrize(
+    ("fault", "stage"), [("token_endpoint_unreachable", "discovery"), ("token_endpoint_throttled", "token")]
+)
+def test_predicted_and_never_answered(fault: str, stage: str, run: Callable[..., Any]) -> None:
+    """A server that was not reached, or has no time, has refuted nothing: the mistake stays an error."""
+    done = run(IN_THE_CLEAR, f"--fault={fault}")
+    assert findings(done) == {
+        "redirect_uri_mismatch": ("error", "profile", True),
+        fault: ("error", stage, False),
+    }
+
+
+def test_a_prediction_is_likely_at_most(run: Callable[..., Any]) -> None:
+    """A date in the profile is certain knowledge only of the profile."""
+    (finding,) = run("secret_expires = 2020-01-01", "-m", "profile").report("predicting")["findings"]
+    told = (finding["code"], finding["severity"], finding["predicted"], finding["certainty"])
+    assert told == ("client_secret_expired", "error", True, "likely")
+
+
+def test_a_date_that_has_passed_is_refuted_aloud(run: Callable[..., Any]) -> None:
+    """The secret was taken: a warning that nobody watches over the real date, not silence."""
+    done = run("secret_expires = 2020-01-01")
+    assert done.report("predicting")["verdict"] == "ready_with_warnings"
+    assert findings(done) == {"secret_date_passed": ("warning", "profile", False)}
+
+
 def test_claims_predict_as_well(patient: Any) -> None:
     """A token for another service, and no mail server asked: red at claims, and only a prediction."""
     done = patient("--profile=demo", "--fault=token_wrong_audience", "-m", "claims")
@@ -144,13 +170,13 @@ def test_claims_predict_as_well(patient: Any) -> None:
 def test_predicted_and_refused_without_a_word(
     seen_with: Callable[..., Seen], profile_with: Callable[..., Profile], now: dt.datetime
 ) -> None:
-    """A refusal that nothing explains is what was predicted, and no second red line."""
+    """A refusal that nothing explains is what was predicted, likely so, and no second red line."""
     refusal = AuthExchange(asked_at=now, mechanism="XOAUTH2", reply=SmtpReply(550, ("of its own",)))
     seen = seen_with(refusal, profile=profile_with())
     ledger = Ledger(seen)
-    predicted = Finding((Cause("token_wrong_audience", Certainty.LIKELY),))
+    predicted = Finding((Cause("token_wrong_audience", Certainty.CERTAIN),))
     claims = ledger.fails(CheckFrame("test_claims.py::test_1", Stage.CLAIMS, "It is for us."), predicted)
     auth = ledger.fails(CheckFrame(AUTH, Stage.AUTH, "It is accepted."), why_not_authenticated(seen))
     assert (claims.outcome, auth.outcome) == (Outcome.FAILED, Outcome.BLOCKED)
     assert auth.blocked_by == "token_wrong_audience"
-    assert [finding.predicted for finding in ledger.findings] == [False]
+    assert [(one.predicted, one.certainty) for one in ledger.findings] == [(False, Certainty.LIKELY)]

@@ -11,7 +11,7 @@ import pytest
 from smtp_preflight import knowledge
 from smtp_preflight.diagnosis import rank as module
 from smtp_preflight.diagnosis.rank import MOST_CAUSES, Signs, rank
-from smtp_preflight.knowledge import Entry, Pattern, entries, matches
+from smtp_preflight.knowledge import Entry, Pattern, Step, entries, matches
 from smtp_preflight.model import Certainty, Severity, Stage
 
 
@@ -261,8 +261,17 @@ def test_an_entry_may_leave_out_what_has_a_default(files: Callable[..., None]) -
     assert read["a"].severity is Severity.ERROR
     assert read["a"].match == ({"port": ("25",)},)
     assert read["b"].match == ({"port": ("25", "465")},)
-    assert (read["a"].meaning, read["a"].remedy) == ("It is.", ("Look there.",))
+    assert (read["a"].meaning, read["a"].remedy) == ("It is.", (Step("Look there."),))
     assert read["a"].decided_by is None
+
+
+def test_a_step_is_bound_only_to_what_is_known_to_bind(files: Callable[..., None]) -> None:
+    """A slip of the pen in a file of ours is found when it is read."""
+    files((Stage.DNS, {"a": {**TABLE, "remedy": [{"step": "Look.", "preset": "custom"}]}}))
+    assert entries.__wrapped__()["a"].remedy == (Step("Look.", {"preset": ("custom",)}),)
+    files((Stage.DNS, {"a": {**TABLE, "remedy": [{"step": "Look.", "provider": "custom"}]}}))
+    with pytest.raises(ValueError, match="a: a step cannot be bound to provider"):
+        entries.__wrapped__()
 
 
 def test_a_code_is_explained_once(files: Callable[..., None]) -> None:

@@ -33,7 +33,9 @@ from smtp_preflight.evidence import encode
 from smtp_preflight.knowledge import WHO as WHO_IDS
 from smtp_preflight.model import (
     Alternative,
+    Arrival,
     AuthExchange,
+    Bounce,
     Certainty,
     Change,
     CheckResult,
@@ -42,10 +44,12 @@ from smtp_preflight.model import (
     DnsStatus,
     Ehlo,
     Failure,
+    FoundMessage,
     Grant,
     HttpExchange,
     HttpFailure,
     Line,
+    MailboxTrouble,
     OAuthError,
     Outcome,
     Question,
@@ -225,6 +229,7 @@ CAUSE = ReportedFinding(
         ),
         Alternative("security_defaults", Certainty.POSSIBLE, ""),
     ),
+    decide_by="`Get-CASMailbox -Identity 'alerts@contoso.com'`: True settles it.",
 )
 WARNING = replace(
     CAUSE,
@@ -239,6 +244,7 @@ WARNING = replace(
     remedy=("Create a new one.",),
     references=(),
     alternatives=(),
+    decide_by="",
 )
 NOTICE = replace(
     WARNING,
@@ -342,6 +348,7 @@ def hostile(seen_with: Make) -> Run:
         remedy=(f"Ask for `{HOSTILE}`.", f"x `y ::set-output name=a::b {HOSTILE}"),
         references=("javascript:alert(1)", 'https://example.org/"><script>alert(1)</script>'),
         alternatives=(Alternative("other", Certainty.POSSIBLE, HOSTILE),),
+        decide_by=HOSTILE,
     )
     return make_run(
         seen_with(greeting),
@@ -898,6 +905,59 @@ def test_the_sentence_says_how_far_mail_gets(healthy: Run, proven: Stage | None,
     assert wording.proven_sentence(replace(healthy, proven=proven)) == sentence
 
 
+FOUND = FoundMessage("INBOX", in_inbox=True, author="alerts@contoso.com")
+OF_DELIVERY = replace(CAUSE, stage=Stage.DELIVERY)
+
+
+@pytest.mark.parametrize(
+    ("looks", "findings", "sentence"),
+    [
+        ({"looks": 3}, (), "a message was accepted by the server, looked for in the mailbox, and not found."),
+        ({"bounce": Bounce("5.1.1")}, (), "a message was accepted by the server, and came back undelivered."),
+        (
+            {"trouble": MailboxTrouble.HUNG_UP},
+            (),
+            "a message was accepted by the server; looking for it in the mailbox ended early.",
+        ),
+        (
+            {"message": FOUND},
+            (OF_DELIVERY,),
+            "a message was sent and found in the mailbox, but not as it should be.",
+        ),
+        (
+            {"message": FOUND},
+            (CAUSE, replace(OF_DELIVERY, severity=Severity.WARNING)),
+            "a message was sent and found in the mailbox.",
+        ),
+    ],
+)
+def test_the_sentence_says_what_became_of_the_message(
+    healthy: Run,
+    seen_with: Make,
+    looks: dict[str, Any],
+    findings: tuple[ReportedFinding, ...],
+    sentence: str,
+) -> None:
+    """What was looked for and not found was not left unchecked."""
+    arrival = Arrival(asked_at=at(2), mailbox="probe@contoso.com", **looks)
+    seen = seen_with(("probe@contoso.com", arrival))
+    run = replace(healthy, seen=seen, proven=Stage.DATA, findings=findings)
+    assert wording.proven_sentence(run) == sentence
+
+
+def test_the_look_that_would_settle_a_likely_cause_is_in_every_report(failing: Run, tmp_path: Path) -> None:
+    """A certain cause needs none."""
+    look = "`Get-CASMailbox -Identity 'alerts@contoso.com'`: True settles it."
+    certain = replace(failing, findings=(replace(CAUSE, certainty=Certainty.CERTAIN),))
+    for run, there in ((failing, True), (certain, False)):
+        first = run.findings[0]
+        assert ("How to be sure Get-CASMailbox -Identity" in section(page(run, tmp_path), "cause")) is there
+        assert (f"**How to be sure**: {look}\n" in written(summary, run, tmp_path)) is there
+        assert (f"How to be sure: {look}\n" in written(junit, run, tmp_path)) is there
+        for lines in (terminal.summary_lines(run, PLACE), terminal.finding_lines(first)):
+            assert (f"To be sure: {look}" in " ".join(lines)) is there
+
+
 def test_an_incomplete_run_says_what_is_missing(healthy: Run) -> None:
     """Broken, cut short, left out: in the order in which it matters."""
     run = replace(healthy, verdict=Verdict.INCOMPLETE)
@@ -1092,8 +1152,23 @@ def test_a_summary_has_the_commands_of_its_own_cause(failing: Run, tmp_path: Pat
     tenant = replace(CAUSE, id="smtp_auth_disabled_tenant", code="smtp_auth_disabled_tenant", remedy=("Do.",))
     text = written(summary, replace(failing, findings=(tenant, CAUSE)), tmp_path)
     assert text.count("**For the administrator**") == 1
-    assert "-SmtpClientAuthenticationDisabled $null" in text  # the way back to what counted before
-    assert "-SmtpClientAuthenticationDisabled $true" not in text
+    assert "-SmtpClientAuthenticationDisabled $before" in text  # the way back to what counted before
+    look, change, back = (text.index(one) for one in ("$before = (Get-CAS", "Disabled $false", "Disabled $b"))
+    assert look < change < back
+
+
+def test_a_summary_keeps_of_what_was_seen_what_decides(failing: Run, tmp_path: Path) -> None:
+    """Of a long answer to EHLO the sign-in methods are not among the lines that are cut."""
+    seen = "\n".join([*(f"250-X{number}" for number in range(9)), "250-AUTH LOGIN", "250 SMTPUTF8"])
+    text = written(summary, replace(failing, findings=(replace(CAUSE, seen=seen),)), tmp_path)
+    assert "250-X3\n… (6 more lines)\n250-AUTH LOGIN\n```" in text
+
+
+def test_a_summary_says_first_until_when_somebody_must_have_acted(failing: Run, tmp_path: Path) -> None:
+    """Three are named: the certificate, the refresh token and the secret may all end."""
+    ends = tuple(Deadline(what, dt.date(2026, 12, 1), 11, "") for what in ("one", "two", "three", "four"))
+    text = written(summary, replace(failing, until_when=ends), tmp_path)
+    assert "three 2026-12-01 (11 days left); 1 more in the report\n" in text
 
 
 def test_a_summary_is_appended_where_ci_asks_for_it(
@@ -1146,6 +1221,41 @@ def test_the_cause_comes_before_the_evidence(failing: Run) -> None:
         for one in ("not ready", "SMTP AUTH is", "who can act", "Set-CASMailbox", "| 535", "also: warning")
     ]
     assert places == sorted(places)
+
+
+def test_a_likely_cause_is_not_said_as_a_fact(failing: Run) -> None:
+    """The last words hedge, and name what else it could be; a certain cause, and none at all, need none."""
+
+    def last_words(**changes: Any) -> str:
+        run = replace(failing, findings=(replace(CAUSE, **changes),), since_last_ready=None)
+        return "\n".join(terminal.summary_lines(run, PLACE))
+
+    assert "\nMost likely: The token is good." in last_words()
+    assert "\nor: smtp_auth_disabled_tenant, security_defaults\n" in last_words()
+    assert "\nPossibly: The token is good." in last_words(certainty=Certainty.POSSIBLE)
+    certain = last_words(certainty=Certainty.CERTAIN, alternatives=())
+    assert "\nThe token is good." in certain
+    assert "\nor: " not in certain
+    assert "\nThe token is good." in last_words(certainty=Certainty.POSSIBLE, code="unexplained")
+
+
+def test_doubts_come_before_the_gist_where_room_is_short(failing: Run) -> None:
+    """A likely cause never stands there without the others."""
+    steps = tuple(f"Step {number}." for number in range(17))
+    run = replace(failing, findings=(replace(CAUSE, remedy=steps),), since_last_ready=None)
+    lines = terminal.summary_lines(run, PLACE)
+    assert "or: smtp_auth_disabled_tenant, security_defaults" in lines
+    assert "17. Step 16." in lines
+    assert not [line for line in lines if line.startswith(("Most likely", "To be sure"))]
+
+
+def test_the_last_words_keep_the_remarks(failing: Run) -> None:
+    """A prediction is not told as something that a server has said."""
+    finding = replace(CAUSE, predicted=True, transient=True, waived="known (until 2027-03-31)")
+    lines = terminal.summary_lines(replace(failing, findings=(finding,)), PLACE)
+    assert "(a prediction: no server has decided it in this run)" in lines
+    assert "(may pass by itself: run again before changing anything)" in lines
+    assert "(waived: known (until 2027-03-31))" in lines
 
 
 def test_a_long_line_of_a_server_is_folded(failing: Run) -> None:

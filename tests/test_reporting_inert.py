@@ -15,6 +15,7 @@ from smtp_preflight.reporting.inert import (
     markdown,
     printable,
     spans,
+    telling_lines,
     visible,
     xml_text,
 )
@@ -63,6 +64,22 @@ def test_lines_are_bounded_in_number_and_width() -> None:
     assert bounded_lines("x" * 10, most=2, width=10) == ["x" * 10]
     assert bounded_lines("x" * 1_000_000, most=1, width=10) == ["x" * 9 + "…"]
     assert bounded_lines(" \n", most=2, width=10) == []
+
+
+def test_of_an_answer_to_ehlo_what_decides_is_kept() -> None:
+    """Sign-in methods, STARTTLS, and what was seen elsewhere; of other texts the beginning is."""
+    greeting = ["250-host", "250-A", "250-B", "250-AUTH LOGIN", "250-STARTTLS", "250 X", "elsewhere: AUTH"]
+    text = "\n".join(greeting)
+    kept = ["250-host", "… (3 more lines)", "250-AUTH LOGIN", "250-STARTTLS", "elsewhere: AUTH"]
+    assert telling_lines(text, most=4, width=80) == kept
+    assert telling_lines(text, most=7, width=80) == greeting
+    assert telling_lines(text, most=2, width=80) == ["250-host", "250-A", "… (5 more lines)"]
+    assert telling_lines("a\nb\nc", most=2, width=80) == ["a", "b", "… (1 more lines)"]
+    assert telling_lines("250 X\r\n" * 9 + "::x::" + "y" * 99, most=2, width=9)[1:] == [
+        "… (8 more lines)",
+        ": :x::yy…",
+    ]
+    assert telling_lines("", most=2, width=80) == []
 
 
 def test_a_line_that_grows_by_being_shown_is_cut_too() -> None:

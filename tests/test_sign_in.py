@@ -173,9 +173,14 @@ def kept_by(line: Line) -> Kept | None:
     return asyncio.run(read())
 
 
-def code_of_finding(line: Line, found: SignedIn, stage: Stage | None = None) -> str:
+def codes_of_finding(line: Line, found: SignedIn, stage: Stage | None = None) -> list[str]:
+    """What it is called, and the alternatives."""
     seen = Seen(line.profile, found.grant.asked_at, {Question(Grant): found.grant})
-    return why_not_signed_in(seen, stage or found.stage).code
+    return [one.code for one in why_not_signed_in(seen, stage or found.stage).causes]
+
+
+def code_of_finding(line: Line, found: SignedIn, stage: Stage | None = None) -> str:
+    return codes_of_finding(line, found, stage)[0]
 
 
 # --- the request -------------------------------------------------------------------------------------------
@@ -435,6 +440,15 @@ def test_a_refusal_is_explained_by_the_engine(idp: Idp, line: Line) -> None:
     found = redeemed(line)
     assert found.grant.error is not None
     assert code_of_finding(line, found) != "unexplained"
+
+
+@pytest.mark.parametrize("words", ["AADSTS70000: The value for 'code' is not valid.", "Bad Request"])
+def test_a_code_that_is_refused_says_nothing_of_refresh_tokens(idp: Idp, line: Line, words: str) -> None:
+    """None was sent, though the same words can be about one."""
+    idp.says("/token", {"error": "invalid_grant", "error_description": words})
+    codes = codes_of_finding(line, redeemed(line))
+    assert codes[0] == "auth_code_invalid"
+    assert "refresh_token_invalid" not in codes
 
 
 def test_a_token_endpoint_out_of_reach_is_a_finding(line: Line) -> None:

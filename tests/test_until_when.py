@@ -66,7 +66,7 @@ def test_an_access_token_ends_within_the_hour_and_says_when(seen: MakeSeen) -> N
     """By its own claim, or where it is opaque by the answer it came in."""
     opaque = replace(GRANT, token=replace(TOKEN, expires_in_s=3599))
     readable = replace(GRANT, token=replace(TOKEN, opaque=False, claims={"exp": NOW.timestamp() + 5400}))
-    found = [deadlines(seen(grant))[0] for grant in (opaque, readable)]
+    found = [deadlines(seen(grant))[-1] for grant in (opaque, readable)]
     assert found == [
         Deadline("access_token", NOW.date(), 0, "expires_in of the answer: 07:59 UTC"),
         Deadline("access_token", NOW.date(), 0, "its own claim exp: 08:30 UTC"),
@@ -93,6 +93,21 @@ def test_the_nearest_comes_first(seen: MakeSeen) -> None:
         Deadline("client_secret", dt.date(2026, 12, 20), 30, "profile"),
         Deadline("refresh_token", dt.date(2027, 2, 18), 90, "the provider's rule: 90 days without use"),
     )
+
+
+def test_what_needs_nobody_to_act_comes_last(seen: MakeSeen) -> None:
+    """However near it is: an access token ends every hour, and OAuth does not use passwords."""
+    announced = (
+        Retirement("password_sign_in", dt.date(2026, 12, 31)),
+        Retirement("old_endpoint", dt.date(2027, 12, 31)),
+    )
+    found = seen(TLS, replace(GRANT, token=replace(TOKEN, expires_in_s=3599)))
+    provider = replace(found.profile.provider, retirements=announced)
+    found = replace(found, profile=replace(found.profile, provider=provider))
+    assert [one.what for one in deadlines(found)] == [
+        *("server_certificate", "refresh_token", "old_endpoint"),
+        *("access_token", "password_sign_in"),
+    ]
 
 
 def test_what_has_ended_counts_below_nothing(seen: MakeSeen) -> None:

@@ -12,6 +12,7 @@ from smtp_preflight.diagnosis.predictions import Standing, standing
 from smtp_preflight.knowledge import Entry, entry
 from smtp_preflight.model import (
     Alternative,
+    Certainty,
     CheckResult,
     Finding,
     Outcome,
@@ -133,7 +134,7 @@ class Ledger:
             code=best.code,
             subject=finding.subject,
             severity=self._severity(known, place),
-            certainty=best.certainty,
+            certainty=_as_sure_as(best.certainty, place),
             transient=known.transient,
             waived=self._waiver(best.code, finding.subject),
             stage=check.stage,
@@ -149,6 +150,7 @@ class Ledger:
                 Alternative(one.code, one.certainty, one.decide_by) for one in finding.causes[1:]
             ),
             predicted=place is Standing.UNDECIDED,
+            decide_by=best.decide_by,
         )
 
     def _severity(self, known: Entry, place: Standing) -> Severity:
@@ -163,3 +165,9 @@ class Ledger:
             if waiver.covers(code, subject, day):
                 return f"{waiver.reason} (until {waiver.until.isoformat()})"
         return None
+
+
+def _as_sure_as(certainty: Certainty, place: Standing) -> Certainty:
+    """How sure a cause is, given what became of it: what no server has said is never certain."""
+    unsaid = place in (Standing.UNDECIDED, Standing.FITTING)
+    return Certainty.LIKELY if unsaid and certainty is Certainty.CERTAIN else certainty

@@ -144,13 +144,18 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         return
     if not wants_checks(config):
         if options.profile or options.replay:
-            raise pytest.UsageError(
-                "--profile and --replay need the checks: leave out the paths, or name checks/"
-            )
+            raise pytest.UsageError(f"--profile and --replay need the checks: {_way_to_checks(config)}")
         return
     config.stash[ROSTER] = Roster(config, runs_for(config))
     if reads_standard_input(config.stash[ROSTER]):
         _keep_standard_input(config)
+
+
+def _way_to_checks(config: pytest.Config) -> str:
+    """What to do where no check is among what is to be run."""
+    if config.args_source is pytest.Config.ArgsSource.ARGS:
+        return "leave out the paths, or name checks/"
+    return f"run pytest in {config.rootpath}, or from any folder `smtp-preflight check` and `replay`"
 
 
 def reads_standard_input(roster: Roster) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import os
 from collections.abc import Mapping, Sequence
@@ -172,11 +173,16 @@ def _check_codes(profile: Profile, path: Path) -> None:
     ):
         for code in codes:
             if code not in entries():
-                raise ProfileError(str(path), key, f"code {code!r}", "a cause code that knowledge explains")
+                near = difflib.get_close_matches(code, entries(), 1)
+                hint = f"; did you mean {near[0]}?" if near else "; `docs/causes` lists them"
+                wanted = f"a cause code that knowledge explains{hint}"
+                raise ProfileError(str(path), key, f"code {code!r}", wanted)
 
 
 def _run_for(config: pytest.Config, profile: Profile) -> ProfileRun:
     """The run of one profile, as the options want it."""
+    if profile.lab:
+        _check_extra(profile)
     for fault in config.option.fault:
         _check_fault(profile, fault)
     until = Until(config.option.until) if config.option.until else profile.furthest
@@ -200,6 +206,14 @@ def _mistaken(profile: Profile, faults: Sequence[str]) -> Profile:
     from smtp_preflight.lab import mistaken  # only lab profiles need the servers
 
     return mistaken(profile, faults)
+
+
+def _check_extra(profile: Profile) -> None:
+    """What a lab needs is installed; whoever checks their own servers only may do without."""
+    from smtp_preflight.lab import missing_extra  # only lab profiles need the servers
+
+    if missing := missing_extra():
+        raise ProfileError(profile.name, "lab", "", "", line=f"{profile.name}: lab: {missing}")
 
 
 def _check_fault(profile: Profile, name: str) -> None:

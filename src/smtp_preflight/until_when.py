@@ -10,8 +10,8 @@ from smtp_preflight.model import Deadline, Grant, Seen, TlsHandshake
 
 
 def deadlines(seen: Seen) -> tuple[Deadline, ...]:
-    """Everything that ends, the nearest first."""
-    return tuple(sorted(_all(seen), key=lambda one: one.date))
+    """Everything that ends, the nearest first; what needs nobody to act comes last."""
+    return tuple(sorted(_all(seen), key=lambda one: (one.needs_nobody, one.date)))
 
 
 def _all(seen: Seen) -> Iterator[Deadline]:

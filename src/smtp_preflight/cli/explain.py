@@ -19,7 +19,7 @@ from smtp_preflight.diagnosis.cases import causes_of_case, signs_of_case
 from smtp_preflight.diagnosis.excerpts import excerpt_of, looks_like_token, marks_in
 from smtp_preflight.diagnosis.withheld import without_credentials
 from smtp_preflight.knowledge import entries
-from smtp_preflight.model import Cause, Endpoint, GrantType, Profile, Stage, short
+from smtp_preflight.model import Cause, Certainty, Endpoint, GrantType, Profile, Stage, short
 from smtp_preflight.profile import load_providers
 from smtp_preflight.reporting.explanation import cause_lines, entry_lines
 from smtp_preflight.reporting.inert import printable
@@ -27,6 +27,7 @@ from smtp_preflight.secrets import Secret
 
 MOST_PASTED = 1024 * 1024
 MOST_OF_A_CASE = 1024 * 1024
+MOST_BEYOND = 10  # codes, of causes that are not told in full
 TOKEN_PREFIX = 6  # characters of an opaque token that say whose and of which kind it is, and no more
 
 
@@ -68,10 +69,11 @@ def explain(args: argparse.Namespace) -> int:
     if text in entries():
         lines = explanation_lines(text, told)
     else:
-        causes, quote, marks = _judged(text, told)
+        case, quote, marks = _case_in(text, told)
+        causes = causes_of_case(case, load_providers())
         if _is_only_a_word(text, causes, marks):
             return refuse(f"explain: {_unknown(text)}")
-        lines = cause_lines(causes, quote, marks, told.get("provider", ""))
+        lines = cause_lines(causes, quote, marks, told.get("provider", ""), _beyond(case, causes))
     for line in lines:
         say(line)
     return 0
@@ -92,6 +94,27 @@ def _unknown(code: str) -> str:
 def _is_only_a_word(text: str, causes: Sequence[Cause], marks: Mapping[str, str]) -> bool:
     """One word that says nothing of a failure: a code that was mistyped, most likely."""
     return len(text.split()) == 1 and not marks and [one.code for one in causes] == ["unexplained"]
+
+
+def _beyond(case: Mapping[str, Any], causes: Sequence[Cause]) -> str:
+    """The causes that fit too and are not among these, and which options would say more.
+
+    Where nothing tells how tokens are obtained, some could only be seen if it were known.
+    """
+    if not causes or causes[0].certainty is Certainty.CERTAIN or causes[0].code == "unexplained":
+        return ""
+    presets = load_providers()
+    known = signs_of_case(case, presets).common
+    cases = [case] if known.get("grant") else [case, *({**case, "grant": one} for one in GrantType)]
+    found = dict.fromkeys(one.code for each in cases for one in causes_of_case(each, presets, len(entries())))
+    beyond = [code for code in found if code not in {one.code for one in causes}]
+    if not beyond:
+        return ""
+    listed = ", ".join(beyond[:MOST_BEYOND]) + (", …" if len(beyond) > MOST_BEYOND else "")
+    missing = {"--provider": known.get("provider") == "any", "--grant": "grant" not in known}
+    options = " and ".join(name for name, lacks in missing.items() if lacks)
+    hint = f" {options} would narrow them." if options else ""
+    return f"{len(beyond)} more are possible: {listed}.{hint}"
 
 
 def _told_by(args: argparse.Namespace) -> dict[str, Any]:
@@ -122,8 +145,8 @@ def case_of_profile(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _judged(text: str, told: Mapping[str, Any]) -> tuple[tuple[Cause, ...], str, dict[str, str]]:
-    """The causes of a token or a text, what of it was judged, and what else is to be told of it."""
+def _case_in(text: str, told: Mapping[str, Any]) -> tuple[dict[str, Any], str, dict[str, str]]:
+    """The case of a token or a text, what of it is judged, and what else is to be told of it."""
     case = dict(told)
     if looks_like_token(text):
         case["observed"], quote, marks = _token_case(text)
@@ -133,7 +156,7 @@ def _judged(text: str, told: Mapping[str, Any]) -> tuple[tuple[Cause, ...], str,
         case["observed"] = found.observed
         case["stage"] = told.get("stage") or found.stage
         case["context"] = {**found.context, **told["context"]}
-    return causes_of_case(case, load_providers()), quote, marks
+    return case, quote, marks
 
 
 def _token_case(text: str) -> tuple[dict[str, Any], str, dict[str, str]]:

@@ -309,4 +309,12 @@ def _next(name: str, plan: Plan, profile: Profile) -> Sequence[str]:
         *(f"set the environment variable {one}" for one in variables),
         *([command_line("login", name)] if profile.oauth.grant in BY_A_PERSON else []),
         command_line("check", name),
+        *_untried(profile),
     ]
+
+
+def _untried(profile: Profile) -> Sequence[str]:
+    """What a run without a message cannot know: Exchange lets an application log in that may not send."""
+    if profile.oauth.grant is not GrantType.CLIENT_CREDENTIALS or profile.send:
+        return []
+    return [f"add [send]: without it, whether the application may send as {profile.mailbox} stays untried"]

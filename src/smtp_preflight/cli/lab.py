@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import itertools
 import json
 import shlex
@@ -83,11 +82,11 @@ def faults(args: argparse.Namespace) -> int:
 
 def lab(args: argparse.Namespace) -> int:
     """Keep a lab running until Ctrl-C: the profile for it on stdout, all else on stderr."""
-    from smtp_preflight.lab import Lab  # the servers are loaded where they are needed only
+    from smtp_preflight.lab import Lab, missing_extra  # the servers are loaded where they are needed only
     from smtp_preflight.lab.conditions import ROTATIONS
 
-    if importlib.util.find_spec("trustme") is None:
-        return refuse("lab: trustme is not installed: pip install 'smtp-preflight[lab]'")
+    if missing := missing_extra():
+        return refuse(f"lab: {missing}")
     signed_up = load_profile(suite_root() / "profiles" / LAB_PROFILES[args.provider], load_providers())
     if args.grant and not signed_up.oauth.client_id:
         return refuse(f"lab: no user signs in with the lab's profile of {args.provider}, a service account's")

@@ -14,19 +14,19 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "names", nargs="+", metavar="NAME_OR_PATH", help="profiles/NAME.toml, a path to a .toml, or 'all'"
     )
-    _add_pytest_options(command)
+    _add_pytest_options(command, "-m tls, --until=auth, -k, -x, …")
 
     command = declare(commands, "replay", replay, "judge an old run again, without a network")
     command.add_argument("file", metavar="FILE", help="its report.json")
-    _add_pytest_options(command)
+    _add_pytest_options(command, "-m tls, -k, -x, --report-dir=DIR, …")
 
 
-def _add_pytest_options(command: Parser) -> None:
+def _add_pytest_options(command: Parser, examples: str) -> None:
     options = command.add_argument(
         "options",
         nargs=argparse.REMAINDER,
         metavar="…",
-        help="what follows is pytest's: -m tls, --until=auth, -k, -x, …",
+        help=f"what follows is pytest's: {examples}",
     )
     options.required = False  # or argparse names it among what is missing
 

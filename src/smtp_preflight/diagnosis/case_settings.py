@@ -221,8 +221,10 @@ def facts_of(case: Case, profile: Profile) -> dict[str, str]:
     preset, smtp = case.preset, profile.smtp
     found = {
         "provider": preset.title,
+        "preset": {"any": "", "other": "custom"}.get(case.provider, case.provider),
         "host": smtp.host,
         "port": str(smtp.port or ""),
+        "written_port": str(smtp.port or ""),
         "tls_mode": smtp.tls if smtp.host else "",
         "mailbox": profile.mailbox,
         "sender": case.said.address("mail_from", "header_from"),

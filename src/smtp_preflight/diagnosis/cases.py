@@ -43,7 +43,7 @@ from smtp_preflight.diagnosis.case_settings import (
 )
 from smtp_preflight.diagnosis.case_tokens import signs_of_claims, signs_of_token
 from smtp_preflight.diagnosis.hearsay import signs_of_words
-from smtp_preflight.diagnosis.rank import Signs, rank
+from smtp_preflight.diagnosis.rank import MOST_CAUSES, Signs, rank
 from smtp_preflight.diagnosis.said import table, words
 from smtp_preflight.diagnosis.signs import PASSWORD_MECHANISMS
 from smtp_preflight.model import Cause, Certainty, Profile, Provider, Stage
@@ -60,9 +60,12 @@ def signs_of_case(case: Mapping[str, Any], presets: Mapping[str, Provider] = _NO
     return _signs(read_case(case, presets), presets)
 
 
-def causes_of_case(case: Mapping[str, Any], presets: Mapping[str, Provider] = _NONE) -> tuple[Cause, ...]:
+def causes_of_case(
+    case: Mapping[str, Any], presets: Mapping[str, Provider] = _NONE, most: int = MOST_CAUSES
+) -> tuple[Cause, ...]:
     """The causes, best first, at most five; none where nothing is wrong.
 
+    most: where somebody wants to know how many were left out.
     No cause is certain by hearsay, for the words a program has for its own failure are not what a server
     said, nor by a provider that was only guessed.
     """
@@ -70,7 +73,7 @@ def causes_of_case(case: Mapping[str, Any], presets: Mapping[str, Provider] = _N
     signs = _signs(read, presets)
     if _nothing_wrong(read, signs.at(read.stage)):
         return ()
-    first, *others = rank(signs, read.stage)
+    first, *others = rank(signs, read.stage, most)
     if first.certainty is Certainty.CERTAIN and (
         read.hearsay or not (read.is_named or _holds_anywhere(signs, read))
     ):

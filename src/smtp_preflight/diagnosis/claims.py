@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 
 from smtp_preflight.diagnosis.claim_signs import LEEWAY, permitted
 from smtp_preflight.diagnosis.mailbox_logins import wanted_for_reading
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import signs_of
-from smtp_preflight.model import AccessToken, Finding, Grant, Seen, SignatureCheck, Stage
+from smtp_preflight.model import AccessToken, Finding, Grant, Keys, Seen, SignatureCheck, Stage
 
 AUDIENCE = ("aud",)
 PERMISSION = ("aud", "permission", "claims_kind")
@@ -16,6 +17,7 @@ SIGNS_OF_CLAIM = {"aud": AUDIENCE, "tid": ("tid",), "appid": ("appid",)}
 ENOUGH = frozenset(
     {"SMTP.Send", "SMTP.SendAsApp", "offline_access", "openid", "profile", "email", "User.Read"}
 )
+MOST_KIDS = 10
 
 
 def why_undecodable(seen: Seen, token: AccessToken) -> Finding:
@@ -26,9 +28,22 @@ def why_undecodable(seen: Seen, token: AccessToken) -> Finding:
 
 def why_signature_fails(seen: Seen) -> Finding:
     """The published keys do not verify the token's signature."""
-    check = seen.get(SignatureCheck)
-    words = f"{check.state}: {check.detail}" if check else ""
+    words = "\n".join(_signature_words(seen))
     return finding(seen, Stage.CLAIMS, "signature", signs={"signature": "invalid"}, facts={"seen": words})
+
+
+def _signature_words(seen: Seen) -> Iterator[str]:
+    """What the check came to, which key the token names, and which are published."""
+    check, grant, keys = seen.get(SignatureCheck), seen.get(Grant), seen.get(Keys)
+    if check:
+        yield f"{check.state}: {check.detail}" if check.detail else str(check.state)
+    if grant and grant.token:
+        header = grant.token.header
+        yield f"the token: alg {header.get('alg', 'none')}, kid {header.get('kid', 'none')}"
+    if keys and keys.readable:
+        kids = [one or "(one without a kid)" for one in keys.kids[:MOST_KIDS]]
+        more = [f"{len(keys.kids) - MOST_KIDS} more"] if len(keys.kids) > MOST_KIDS else []
+        yield f"published kids: {', '.join([*kids, *more])}"
 
 
 def why_claim_differs(seen: Seen, claim: str) -> Finding:

@@ -5,6 +5,8 @@ None of them logs in where that could count against an account, sends, consents 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from smtp_preflight.diagnosis.mailbox_logins import reading_permission
 from smtp_preflight.diagnosis.numbers import NO_SUCH_TENANT
 from smtp_preflight.diagnosis.places import (
@@ -19,17 +21,22 @@ from smtp_preflight.diagnosis.signs import AFTER_TLS, is_address
 from smtp_preflight.model import (
     AuthExchange,
     Discovery,
+    DkimKeys,
+    DmarcWalk,
     DnsAnswer,
+    DnsStatus,
     Ehlo,
     Failure,
     Grant,
     MailboxLogin,
     MailboxProtocol,
+    MailExchangers,
     PortCheck,
     Question,
     Seen,
     ServiceCheck,
     SmtpGreeting,
+    SpfTree,
     SystemAddresses,
     TcpConnects,
     TlsFailure,
@@ -41,6 +48,7 @@ def follow_ups(seen: Seen) -> tuple[Question, ...]:
     """Questions from the table that separate the causes still open; none where all went well."""
     return (
         *_what_is_published(seen),
+        *_whether_names_are_known(seen),
         *_what_else_connects(seen),
         *_how_tls_is_begun(seen),
         *_what_else_is_distrusted(seen),
@@ -57,6 +65,30 @@ def _what_is_published(seen: Seen) -> tuple[Question, ...]:
     if system is None or system.addresses or is_address(host):
         return ()
     return (Question(DnsAnswer, f"{host} A"), Question(DnsAnswer, f"{host} AAAA"))
+
+
+def _whether_names_are_known(seen: Seen) -> tuple[Question, ...]:
+    """A name of the sender's domain is denied: does this name server know names of the internet at all?"""
+    host = seen.profile.smtp.host
+    denied = any(one.status is DnsStatus.NXDOMAIN for one in _missing(seen))
+    if not denied or is_address(host):
+        return ()
+    asked = (
+        Question(SystemAddresses, host),
+        Question(DnsAnswer, f"{host} A"),
+        Question(DnsAnswer, f"{host} AAAA"),
+    )
+    return tuple(one for one in asked if seen.get(one.kind, one.subject) is None)
+
+
+def _missing(seen: Seen) -> Iterator[DnsAnswer]:
+    """The answers by which something is missing that a sender's domain publishes."""
+    yield from (one.mx for one in seen.every(MailExchangers))
+    yield from (one.own.answer for one in seen.every(SpfTree))
+    for keys in seen.every(DkimKeys):
+        yield from () if keys.published else keys.answers
+    for walk in seen.every(DmarcWalk):
+        yield from () if walk.published else walk.answers
 
 
 def _what_else_connects(seen: Seen) -> tuple[Question, ...]:

@@ -1,13 +1,15 @@
 """Stage dns, the domains that mail is sent from: why receivers have reason to doubt it.
 
 None of this keeps mail from leaving. Each cause is about one domain, which is the finding's subject, and each
-function adds the one sign it knows: ``mx``, ``spf``, ``dkim``, ``dmarc``, ``mta_sts`` or ``tls_rpt``.
+function adds the one sign it knows: ``mx``, ``spf``, ``dkim``, ``dmarc``, ``mta_sts`` or ``tls_rpt``. Where
+the name server does not know the names of the internet, that is the cause, and nothing is said of the domain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from smtp_preflight.diagnosis.dns import knows_internet_names, why_no_address
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import http_words
 from smtp_preflight.model import (
@@ -181,5 +183,7 @@ def _words(answers: Iterable[DnsAnswer]) -> str:
 def _finding(
     seen: Seen, domain: str, signs: Mapping[str, str], words: str, facts: Mapping[str, str] | None = None
 ) -> Finding:
+    if not knows_internet_names(seen):
+        return why_no_address(seen)
     known = {"domain": domain, "seen": words, **(facts or {})}
     return finding(seen, Stage.DNS, *signs, subject=domain, signs=signs, facts=known)

@@ -13,6 +13,7 @@ from smtp_preflight.diagnosis.submission import why_not_authenticated
 from smtp_preflight.diagnosis.tcp import why_not_connected
 from smtp_preflight.diagnosis.tls import why_not_verified
 from smtp_preflight.diagnosis.token import why_not_granted
+from smtp_preflight.knowledge import entry
 from smtp_preflight.model import (
     AuthExchange,
     Ehlo,
@@ -32,27 +33,37 @@ class Standing(StrEnum):
 
     FACT = "fact"  # no prediction: it was seen to happen
     CONFIRMED = "confirmed"  # it happened, and the refusal names this cause first
+    FITTING = "fitting"  # it may have happened: the refusal names no cause that is known
     REFUTED = "refuted"  # it did not happen, or the refusal has another named cause
-    UNDECIDED = "undecided"  # the server was not asked
+    UNDECIDED = "undecided"  # the server was not asked, or has not said yes or no
 
 
 PREDICTING = frozenset({Stage.PROFILE, Stage.TOKEN, Stage.CLAIMS})  # a wrong clock shows at token
 
-Decision = Finding | bool | None  # nothing where the server was not asked, true where it accepted
+Decision = Finding | bool | None  # nothing where no server has decided, true where it accepted
 
 
 def _of_token_endpoint(seen: Seen) -> Decision:
+    """A token, or an error of OAuth that is meant for good; an answer of another kind decides nothing."""
     grant = seen.get(Grant)
-    if grant is None or grant.http is None:
+    if grant is None or grant.http is None or not (grant.granted or grant.error):
         return None
-    return grant.granted or why_not_granted(seen)
+    return grant.granted or _for_good(why_not_granted(seen))
 
 
 def _of_mail_server(seen: Seen) -> Decision:
+    """235, or a reply that is meant for good (RFC 5321 section 4.2.1); silence and 4yz decide nothing."""
     auth = seen.get(AuthExchange)
-    if auth is None:
+    if auth is None or auth.failure or auth.reply is None:
         return None
-    return auth.accepted or why_not_authenticated(seen)
+    if auth.reply.code < 500:
+        return auth.accepted or None
+    return _for_good(why_not_authenticated(seen))
+
+
+def _for_good(refusal: Finding) -> Finding | None:
+    """The refusal, unless its cause passes by itself: what was asked for has not been looked at then."""
+    return None if entry(refusal.code).transient else refusal
 
 
 # Who decides what is predicted: the server of this stage.
@@ -87,12 +98,13 @@ def standing(code: str, decided_by: Stage | None, stage: Stage, seen: Seen) -> S
     if decision is None:
         stopped = _what_stopped(seen) if decided_by is Stage.AUTH else None
         return Standing.CONFIRMED if stopped and stopped.code == code else Standing.UNDECIDED
-    if isinstance(decision, Finding):
-        return Standing.CONFIRMED if decision.code in (code, "unexplained") else Standing.REFUTED
-    return Standing.REFUTED
+    named = decision.code if isinstance(decision, Finding) else ""
+    return {code: Standing.CONFIRMED, "unexplained": Standing.FITTING}.get(named, Standing.REFUTED)
 
 
 def _refused_for(code: str, seen: Seen) -> bool:
-    """The token endpoint did not wait for the mail server: it refused, for this very cause."""
-    decision = _of_token_endpoint(seen)
-    return isinstance(decision, Finding) and decision.code == code
+    """The token endpoint did not wait for the mail server: no token came, for this very cause."""
+    grant = seen.get(Grant)
+    if grant is None or grant.http is None or grant.granted:
+        return False
+    return why_not_granted(seen).code == code

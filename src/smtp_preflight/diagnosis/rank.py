@@ -42,9 +42,10 @@ class Signs:
         )
 
 
-def rank(signs: Signs, stage: Stage) -> tuple[Cause, ...]:
+def rank(signs: Signs, stage: Stage, most: int = MOST_CAUSES) -> tuple[Cause, ...]:
     """The causes whose entries match, best first, at most five; ``unexplained`` where none does.
 
+    most: where somebody wants to know how many were left out.
     What matches on claims, settings or codes comes before what matches on text only; more keys beat fewer.
     The first is certain only if its entry is decisive for these signs and no other entry that can apply to
     the provider matches them.
@@ -61,7 +62,7 @@ def rank(signs: Signs, stage: Stage) -> tuple[Cause, ...]:
     sure = len(known) == 1 and known[0].settled_by(present)
     return tuple(
         Cause(entry.code, _certainty(number, sure), signs.facts, entry.filled(entry.decide_by, signs.facts))
-        for number, entry in enumerate(known[:MOST_CAUSES])
+        for number, entry in enumerate(known[:most])
     )
 
 
@@ -73,6 +74,8 @@ def _certainty(number: int, sure: bool) -> Certainty:
 
 def _score(entry: Entry, present: Mapping[str, str]) -> tuple[bool, int] | None:
     """Less is better: text only comes last, more keys come first; nothing where no alternative matches."""
+    if entry.ruled_out_by(present):
+        return None
     return min((_weight(one) for one in entry.match if matches(one, present)), default=None)
 
 

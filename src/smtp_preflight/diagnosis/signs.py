@@ -6,7 +6,8 @@ The signs of each stage:
 common                ``provider``, ``grant``, ``tls_mode``, ``host_known`` (the host is one the preset names)
                       or ``host_kind`` (what the preset says of another one that it knows)
 profile               ``problem`` and what each expectation adds
-dns                   ``host_dns`` (a ``DnsStatus``), ``bogus``, ``system`` (same, differs, none, only)
+dns                   ``host_dns`` (a ``DnsStatus``), ``bogus``, ``system`` (same, differs, none, only),
+                      ``other_names`` (resolved, unresolved: the host where tokens are asked for)
 tcp                   ``tcp`` (a ``TcpOutcome``, or ``mixed``), ``some_connect``
 greeting              ``failure`` (a ``Failure``), ``smtp_code``, ``enhanced``, ``text``, ``looks_like``,
                       ``step`` (greeting, ehlo, ehlo_tls); ``begins`` (implicit: TLS at once, as was tried)
@@ -34,7 +35,8 @@ claims                ``aud`` (expected, graph, other), ``permission`` (present,
 auth                  those of claims, ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``mechanism``,
                       ``challenge_status``, ``challenge_scope``, ``sasl_string`` (malformed), ``imap`` (works,
                       refused, closed: what the mailbox says to the same token), ``signature`` (invalid),
-                      ``clock`` (right, off: not the identity provider's)
+                      ``clock`` (right, off: not the identity provider's), ``auth_by`` (suite: it was this
+                      suite that sent AUTH, and it sends tokens only)
 mail_from … data      ``smtp_code``, ``enhanced``, ``text``, ``failure``, ``body_sent``
 delivery              ``delivery`` (unavailable, missing, bounced, junk), ``dmarc``, ``spf_result``,
                       ``dkim_result`` (fail), ``from`` (rewritten); of a bounce the words in it
@@ -46,6 +48,8 @@ mailbox_access        ``mailbox`` (a ``MailboxTrouble``), ``protocol``, ``text``
 from __future__ import annotations
 
 import ipaddress
+import re
+from urllib.parse import urlsplit
 
 from smtp_preflight.diagnosis.claim_signs import claim_signs, permissions_of
 from smtp_preflight.diagnosis.clock import clock_sign
@@ -73,6 +77,7 @@ from smtp_preflight.model import (
     Failure,
     Grant,
     HttpExchange,
+    HttpFailure,
     Keys,
     MailFrom,
     OAuth,
@@ -176,8 +181,12 @@ def _common(profile: Profile) -> dict[str, str]:
 def _facts(profile: Profile) -> dict[str, str]:
     return {
         "provider": profile.provider.title,
+        "preset": profile.provider.name,
+        "resolver": "profile" if profile.as_written.dns_servers else "machine",
+        "found_name_servers": ", ".join(profile.as_written.dns_servers),
         "host": profile.smtp.host,
         "port": str(profile.smtp.port),
+        "written_port": str(profile.as_written.smtp.port),
         "tls_mode": profile.smtp.tls,
         "mailbox": profile.mailbox,
         "sender": profile.sender,
@@ -199,9 +208,32 @@ def _dns(signs: Signs, seen: Seen) -> Signs:
         added |= {"host_dns": found.status, "bogus": "yes" if found.a.bogus or found.aaaa.bogus else "no"}
         facts["dns_answer"] = _dns_words(found)
     if system:
-        facts["system_answer"] = ", ".join(system.addresses) or system.error or "nothing"
+        words = ", ".join(system.addresses) or system.error or "nothing"
+        facts = {"system_answer": words, **facts} if system.by_system else {"dns_answer": words, **facts}
         added["system"] = _system_sign(found, system)
-    return signs.having(Stage.DNS, added, facts)
+    added_of_others, facts_of_others = _other_names(seen)
+    return signs.having(Stage.DNS, added | added_of_others, facts | facts_of_others)
+
+
+def _other_names(seen: Seen) -> tuple[dict[str, str], dict[str, str]]:
+    """Whether the host where tokens are asked for was found; through a proxy that is the proxy's business."""
+    grant = seen.get(Grant)
+    http = grant.http if grant else None
+    if http is None or http.proxy or not (host := _host_in(http.url)):
+        return {}, {}
+    if http.failure is HttpFailure.DNS:
+        return {"other_names": "unresolved"}, {}
+    reached = http.status is not None or http.failure is HttpFailure.TLS
+    return ({"other_names": "resolved"}, {"found_other_name": host}) if reached else ({}, {})
+
+
+def _host_in(url: str) -> str:
+    """The name in an address; nothing where it is no name, or the address is none."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+    return "" if is_address(host) else host
 
 
 def _dns_words(found: Published) -> str:
@@ -428,9 +460,16 @@ def _token(signs: Signs, seen: Seen) -> Signs:
             f"{grant.error.description}".strip(),
             "trace_id": grant.error.trace_id,
             "correlation_id": grant.error.correlation_id,
+            "found_thumbprint": _thumbprint_in(grant.error.description),
             **_other_client_auth(seen.profile.oauth, grant.error),
         }
     return signs.having(Stage.TOKEN, added, facts)
+
+
+def _thumbprint_in(description: str) -> str:
+    """The certificate's, as Entra writes it behind AADSTS700027: in hexadecimal digits or in base64url."""
+    found = re.search(r"Thumbprint of key used by client: '([\w-]{20,64})'", description)
+    return found[1] if found else ""
 
 
 def _other_client_auth(oauth: OAuth, error: OAuthError) -> dict[str, str]:
@@ -508,7 +547,8 @@ def _auth(signs: Signs, seen: Seen) -> Signs:
     auth = seen.get(AuthExchange)
     if auth is None:
         return signs
-    added = reply_signs(auth) | {"mechanism": auth.mechanism} | imap_sign(seen) | clock_sign(seen)
+    added = reply_signs(auth) | {"mechanism": auth.mechanism, "auth_by": "suite"}
+    added |= imap_sign(seen) | clock_sign(seen)
     if auth.failure is Failure.NOT_SENT and "token" in auth.detail:
         added["sasl_string"] = "malformed"
     added |= {f"challenge_{key}": auth.challenge[key] for key in ("status", "scope") if key in auth.challenge}

@@ -8,13 +8,21 @@ from smtp_preflight.diagnosis.comparisons import same_token_at_mailbox
 from smtp_preflight.diagnosis.naming import finding
 from smtp_preflight.diagnosis.signs import reply_signs, signs_of, words_of
 from smtp_preflight.knowledge import entry
-from smtp_preflight.model import DataExchange, Finding, RcptTo, Seen, Stage
+from smtp_preflight.model import AuthExchange, DataExchange, Failure, Finding, RcptTo, Seen, Stage
+
+NO_WORD = frozenset({Failure.TIMEOUT, Failure.CLOSED, Failure.RESET, Failure.TLS})
+DIALOGUE = ("failure", "text", "mechanism")  # the signs of how AUTH itself went
 
 
 def why_not_authenticated(seen: Seen) -> Finding:
-    """The server refused the token, asked for something else, or hung up."""
+    """The server refused the token, asked for something else, or hung up.
+
+    Where it said nothing at all, what is in the token explains nothing either.
+    """
+    auth = seen.get(AuthExchange)
+    only = DIALOGUE if auth and auth.failure in NO_WORD and not auth.challenge else ()
     words = (signs_of(seen).facts.get("auth_seen", "not asked"), *same_token_at_mailbox(seen))
-    return finding(seen, Stage.AUTH, facts={"seen": "\n".join(words)})
+    return finding(seen, Stage.AUTH, *only, facts={"seen": "\n".join(words)})
 
 
 def why_sender_refused(seen: Seen) -> Finding:

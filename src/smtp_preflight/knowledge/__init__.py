@@ -11,7 +11,7 @@ import re
 import string
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -33,13 +33,31 @@ WHO = (
 # name stands for it. Everything else was seen in a run, or is not there to be told.
 SETTINGS = frozenset(
     {
-        *("provider", "profile", "host", "port", "tls_mode", "mailbox", "sender", "recipient", "domain"),
+        *("provider", "profile", "host", "port", "written_port", "tls_mode"),
+        *("mailbox", "sender", "recipient", "domain"),
         *("tenant", "client_id", "scope", "token_endpoint", "secret", "reference"),
         *("preset_host", "preset_port", "spf_include", "dkim_selector"),
     }
 )
 
 Pattern = Mapping[str, tuple[str, ...]]
+
+
+# What a step may be bound to: facts with few values, of which it names those that it is for.
+CONDITIONS = frozenset({"preset", "resolver"})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a remedy, and the set-ups that it is for."""
+
+    text: str
+    only: Pattern = field(default_factory=dict)  # fact to how its value may begin; empty: any set-up
+
+    def fits(self, facts: Mapping[str, str]) -> bool:
+        """Whether nothing known of a set-up speaks against the step; what is not known does not."""
+        known = {name: facts[name] for name in self.only if facts.get(name)}
+        return all(value.startswith(self.only[name]) for name, value in known.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +71,10 @@ class Entry:
     who: str
     verified: dt.date
     meaning: str
-    remedy: tuple[str, ...]
+    remedy: tuple[Step, ...]
     references: tuple[str, ...]
     match: tuple[Pattern, ...] = ()  # alternatives; each: sign to the values it may have, `text` a pattern
+    unless: tuple[Pattern, ...] = ()  # signs that rule it out, whatever else matches
     examples: tuple[Mapping[str, str], ...] = ()
     decisive: bool = False  # no other cause can show these signs
     decisive_where: tuple[Pattern, ...] = ()  # if only some of them: these; empty: all
@@ -86,11 +105,16 @@ class Entry:
 
     def steps(self, facts: Mapping[str, str]) -> tuple[str, ...]:
         """The remedy, without the steps that are about something this setup is known not to have."""
-        return tuple(self.filled(step, facts) for step in self.remedy if not _lacking(step, facts))
+        kept = (step for step in self.remedy if step.fits(facts) and not _lacking(step.text, facts))
+        return tuple(self.filled(step.text, facts) for step in kept)
 
     def applies_to(self, provider: str) -> bool:
         """Whether this provider can show the cause at all."""
         return not self.providers or provider in (*self.providers, "", "any")
+
+    def ruled_out_by(self, signs: Mapping[str, str]) -> bool:
+        """Whether something that was seen cannot be where this is the cause."""
+        return any(matches(one, signs) for one in self.unless)
 
 
 def _lacking(step: str, facts: Mapping[str, str]) -> bool:
@@ -199,9 +223,10 @@ def _entry(code: str, stage: Stage, table: Mapping[str, Any]) -> Entry:
         who=known.pop("who"),
         verified=known.pop("verified"),
         meaning=" ".join(known.pop("meaning").split()),
-        remedy=tuple(" ".join(step.split()) for step in known.pop("remedy")),
+        remedy=tuple(_step(code, one) for one in known.pop("remedy")),
         references=tuple(known.pop("references")),
         match=tuple(_pattern(one) for one in _tables(known.pop("match", []))),
+        unless=tuple(_pattern(one) for one in _tables(known.pop("unless", []))),
         examples=tuple(
             {key: str(value) for key, value in one.items()} for one in _tables(known.pop("example", []))
         ),
@@ -216,6 +241,15 @@ def _entry(code: str, stage: Stage, table: Mapping[str, Any]) -> Entry:
     if known or made.who not in WHO:
         raise ValueError(f"{stage}.toml: {code}: {', '.join(known) or made.who} is not known")
     return made
+
+
+def _step(code: str, written: str | Mapping[str, Any]) -> Step:
+    """A step is its text, or a table of its text and what it is bound to."""
+    table = {"step": written} if isinstance(written, str) else dict(written)
+    text, only = table.pop("step"), _pattern(table)
+    if unknown := only.keys() - CONDITIONS:
+        raise ValueError(f"{code}: a step cannot be bound to {', '.join(sorted(unknown))}")
+    return Step(" ".join(text.split()), only)
 
 
 def _tables(value: Mapping[str, Any] | list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -17,9 +17,10 @@ from typing import Any
 from smtp_preflight.knowledge import powershell
 
 WIDTH = 100
+LOOK = "# How it is now"  # the line before the commands that only look
 CHANGE = "# The change"  # the line before the commands that change something
 _TRUSTEE = re.compile(r"-Identity '\{(\w+)\}' -Trustee '\{(\w+)\}'")
-_PARTS = {"look": "# How it is now", "change": CHANGE, "verify": "# To verify", "undo": "# To take it back"}
+_PARTS = {"look": LOOK, "change": CHANGE, "verify": "# To verify", "undo": "# To take it back"}
 
 
 def admin_block(code: str, provider: str, values: Mapping[str, str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ on free ports; ``overlay`` points a profile at them; ``stop`` leaves nothing beh
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import socket
 import ssl
 import tempfile
@@ -57,7 +58,7 @@ from smtp_preflight.lab.world import Account, LabEvent, World
 from smtp_preflight.model import GrantType, Limits, OAuth, Profile, SecretRef
 from smtp_preflight.secrets import Secret
 
-__all__ = ["FAULTS", "Fault", "Lab", "LabEvent", "mistaken"]
+__all__ = ["FAULTS", "Fault", "Lab", "LabEvent", "missing_extra", "mistaken"]
 
 SHORTEST_LIMIT_S = 0.5
 SHORTEST_DELIVERY_S = 1.0  # to wait for a message
@@ -86,6 +87,13 @@ _MANNERS: Mapping[str, _Manner] = {
     "google_workspace": _Manner(Google, GMAIL, frozenset({MAIL_AUDIENCE}), frozenset({MAIL_SCOPE})),
     "custom": _Manner(Plain, PLAIN),
 }
+
+
+def missing_extra() -> str:
+    """What has to be installed before a lab can be started, in words; empty where nothing."""
+    if importlib.util.find_spec("trustme") is not None:
+        return ""
+    return "trustme is not installed: pip install 'smtp-preflight[lab]'"
 
 
 class Lab:

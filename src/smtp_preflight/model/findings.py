@@ -67,3 +67,4 @@ class ReportedFinding:
     references: tuple[str, ...]
     alternatives: tuple[Alternative, ...] = ()
     predicted: bool = False  # read off the profile or the token; no server has decided it
+    decide_by: str = ""  # the look that would settle it, where it is not certain

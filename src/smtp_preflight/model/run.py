@@ -36,6 +36,11 @@ class Deadline:
     days_left: int
     based_on: str
 
+    @property
+    def needs_nobody(self) -> bool:
+        """It ends every hour, or OAuth does not use it: nobody has to act before it does."""
+        return self.what in ("access_token", "password_sign_in")
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from smtp_preflight.knowledge.admin import CHANGE, admin_block
+from smtp_preflight.knowledge.admin import LOOK, admin_block
 from smtp_preflight.model import Grant, GrantType, Run
 from smtp_preflight.reporting.wording import told
 
@@ -20,9 +20,9 @@ class Block:
 
     @property
     def commands(self) -> Iterator[str]:
-        """The change, the look that verifies it and the way back, each with what it is for behind it."""
+        """All but the connection, each with what it is for behind it: the way back needs the look before."""
         purpose = ""
-        for line in self.lines[self.lines.index(CHANGE) :]:
+        for line in self.lines[self.lines.index(LOOK) :]:
             if line.startswith("# "):
                 purpose = line
             elif line:

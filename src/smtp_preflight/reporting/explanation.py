@@ -18,13 +18,14 @@ NOTHING_WRONG = "Nothing wrong was seen."
 
 
 def cause_lines(
-    causes: Sequence[Cause], quote: str, marks: Mapping[str, str], provider: str = ""
+    causes: Sequence[Cause], quote: str, marks: Mapping[str, str], provider: str = "", beyond: str = ""
 ) -> Iterator[str]:
     """What was judged, the first cause in full, and the others with the look that would decide.
 
     quote: foreign words, credentials already taken out.
     marks: what to quote in a ticket (trace id and the like), by name.
     provider: the id of a preset, where it is known.
+    beyond: a sentence on causes that are not among these.
     """
     judged = [f"| {line}" for line in bounded_lines(quote, MOST_QUOTED, MOST_OF_A_LINE)]
     judged += [f"| {name}: {printable(short(value, 100))}" for name, value in marks.items()]
@@ -38,6 +39,8 @@ def cause_lines(
         yield ""
         yield "It may also be:"
         yield from (line for one in others for line in _other(one))
+    if beyond:
+        yield from wrapped(beyond)
     yield ""
     yield f"Knowledge of {knowledge_date()}."
 

@@ -11,6 +11,9 @@ _FORBIDDEN_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0
 # A line that GitHub's runner would obey: leading blanks do not stop it.
 _COMMAND = re.compile(r"^(\s*)::(?=.*::)")
 
+# What a server can do, but for the two things that decide whether a token may be shown to it.
+_RARELY_ASKED_ABOUT = re.compile(r"250[ -](?!(?:AUTH|STARTTLS)\b)", re.IGNORECASE)
+
 # Everything that can begin a construct of Markdown or HTML outside a code span.
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>&|~#!])")
 
@@ -38,6 +41,19 @@ def bounded_lines(text: str, most: int, width: int) -> list[str]:
     kept = [_cut(printable(line[: width + 1]), width) for line in lines[:most]]
     more = len(lines) - most
     return [*kept, f"… ({more} more lines)"] if more > 0 else kept
+
+
+def telling_lines(text: str, most: int, width: int) -> list[str]:
+    """The same of what was seen: of a long answer to EHLO what is rarely asked about gives way."""
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    telling = [number for number, line in enumerate(lines) if not _RARELY_ASKED_ABOUT.match(line)][-most:]
+    for first in range(most, 0, -1) if len(lines) > most else ():
+        behind = [number for number in telling if number >= first]
+        if behind and first + len(behind) <= most:
+            begin = bounded_lines("\n".join(lines[:first]), first, width)
+            end = bounded_lines("\n".join(lines[number] for number in behind), most, width)
+            return [*begin, f"… ({len(lines) - first - len(behind)} more lines)", *end]
+    return bounded_lines(text, most, width)
 
 
 def _cut(line: str, width: int) -> str:

@@ -12,7 +12,7 @@ from junit_xml import TestCase, TestSuite
 from smtp_preflight.model import CheckResult, Outcome, ReportedFinding, Run
 from smtp_preflight.reporting.asked import stage_times
 from smtp_preflight.reporting.inert import bounded_lines, visible, xml_text
-from smtp_preflight.reporting.wording import WHO, finding_of, left, proven_sentence
+from smtp_preflight.reporting.wording import WHO, finding_of, how_to_be_sure, left, proven_sentence
 
 NAME = "junit.xml"
 SEEN_LINES, SEEN_WIDTH = 50, 500
@@ -108,6 +108,7 @@ def _words(finding: ReportedFinding | None) -> str:
     if finding is None:
         return ""
     steps = (f"{number}. {step}" for number, step in enumerate(finding.remedy, 1))
+    look = how_to_be_sure(finding)
     return _text(
         "\n".join(
             [
@@ -116,6 +117,7 @@ def _words(finding: ReportedFinding | None) -> str:
                 *(bounded_lines(finding.seen, SEEN_LINES, SEEN_WIDTH) or ["(nothing)"]),
                 "",
                 f"What it means: {finding.meaning}",
+                *([f"How to be sure: {look}"] if look else []),
                 "",
                 f"What to do ({WHO[finding.who]}; the cause is {finding.certainty}):",
                 *steps,

@@ -23,9 +23,6 @@ _GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {  # what it says, and its 
     "days_left": ("Days until something ends; negative when it has.", ("what",)),
 }
 
-NO_ALARM = frozenset({"access_token", "password_sign_in"})
-"""What ends every hour, and what OAuth does not use: an alarm on few days would never be quiet."""
-
 Sample = tuple[str, dict[str, str], float]  # name, labels, value; plain data, for it may cross processes
 
 
@@ -57,6 +54,7 @@ def _samples(run: Run) -> Iterator[tuple[str, Mapping[str, str], float]]:
     yield "run_duration_seconds", {}, run.duration_s
     for stage, took_s in stage_times(run).items():
         yield "stage_duration_seconds", {"stage": stage}, took_s
-    for what, days in {one.what: one.days_left for one in reversed(run.until_when)}.items():
-        if what not in NO_ALARM:
-            yield "days_left", {"what": what}, days
+    # An alarm on few days would never be quiet about what ends every hour.
+    ends = (one for one in reversed(run.until_when) if not one.needs_nobody)
+    for what, days in {one.what: one.days_left for one in ends}.items():
+        yield "days_left", {"what": what}, days

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from smtp_preflight.model import ReportedFinding, Run
 from smtp_preflight.reporting.admin import blocks
-from smtp_preflight.reporting.inert import bounded_lines, fenced, foreign_markdown, markdown
+from smtp_preflight.reporting.inert import fenced, foreign_markdown, markdown, telling_lines
 from smtp_preflight.reporting.wording import (
     CERTAINTIES,
     REPLAY,
@@ -18,6 +18,7 @@ from smtp_preflight.reporting.wording import (
     capital,
     change_words,
     counts,
+    how_to_be_sure,
     left,
     proven_sentence,
     reason_incomplete,
@@ -30,7 +31,7 @@ from smtp_preflight.reporting.wording import (
 NAME = "summary.md"
 SEEN_LINES, SEEN_WIDTH = 5, 300
 # Which keeps the whole under 60 lines.
-MOST_STEPS, MOST_CHANGES, MOST_COMMANDS, MOST_OTHERS, MOST_ENDS = 5, 2, 4, 2, 2
+MOST_STEPS, MOST_CHANGES, MOST_COMMANDS, MOST_OTHERS, MOST_ENDS = 6, 2, 6, 2, 3
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
@@ -67,14 +68,16 @@ def _lines(run: Run) -> Iterator[str]:
 
 def _cause(finding: ReportedFinding) -> Iterator[str]:
     yield from ("", f"## {markdown(finding.title)}", "")
-    yield f"`{finding.code}` ({CERTAINTIES[finding.certainty]}). Who can act: {WHO[finding.who]}."
+    also = f" *{markdown(capital('; '.join(remarks(finding))))}.*" if remarks(finding) else ""
+    yield f"`{finding.code}` ({CERTAINTIES[finding.certainty]}). Who can act: {WHO[finding.who]}.{also}"
     yield from ("", markdown(finding.meaning))
-    if remarks(finding):
-        yield from ("", f"*{markdown('; '.join(remarks(finding)))}*")
+    if look := how_to_be_sure(finding):
+        yield from ("", f"**How to be sure**: {markdown(look)}")
     yield from ("", "**What to do**")
-    yield from _bounded([f"{n}. {markdown(step)}" for n, step in enumerate(finding.remedy, 1)], MOST_STEPS)
-    yield from ("", f"**What was expected**: {markdown(finding.expected)}", "", "**What was seen**")
-    seen = bounded_lines(finding.seen, SEEN_LINES, SEEN_WIDTH) or ["(nothing)"]
+    steps = [f"{number}. {markdown(step)}" for number, step in enumerate(finding.remedy, 1)]
+    yield from _first(steps, MOST_STEPS, "- … {} more in the report")
+    yield from ("", f"**What was expected**: {markdown(finding.expected)} **What was seen**:")
+    seen = telling_lines(finding.seen, SEEN_LINES, SEEN_WIDTH) or ["(nothing)"]
     yield from fenced("\n".join(seen)).split("\n")
     if finding.alternatives:
         yield from ("", "**What else it could be**")
@@ -112,7 +115,7 @@ def _others(findings: tuple[ReportedFinding, ...]) -> Iterator[str]:
     if findings:
         yield from ("", "**Also found**")
         lines = [f"- {one.severity} `{one.code}`: {markdown(one.title)}" for one in findings]
-        yield from _bounded(lines, MOST_OTHERS)
+        yield from _first(lines, MOST_OTHERS, "- … {} more in the report")
 
 
 def _ends(run: Run) -> Iterator[str]:
@@ -121,8 +124,3 @@ def _ends(run: Run) -> Iterator[str]:
         more = len(shown) - MOST_ENDS
         rest = [f"{more} more in the report"] if more > 0 else []
         yield from ("", f"**Until when**: {'; '.join([*shown[:MOST_ENDS], *rest])}")
-
-
-def _bounded(lines: list[str], most: int) -> list[str]:
-    more = len(lines) - most
-    return lines if more <= 0 else [*lines[:most], f"- … {more} more in the report"]

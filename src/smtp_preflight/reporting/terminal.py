@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 from smtp_preflight.model import ReportedFinding, Run
-from smtp_preflight.reporting.inert import bounded_lines, printable
+from smtp_preflight.reporting.inert import printable, telling_lines
 from smtp_preflight.reporting.wording import (
     VERDICTS,
     WHO,
     change_words,
     counts,
+    hedged_meaning,
+    how_to_be_sure,
     proven_sentence,
     reason_incomplete,
     remarks,
@@ -41,7 +44,9 @@ def finding_lines(finding: ReportedFinding) -> list[str]:
         *_wrapped(f"({finding.code}, {finding.certainty}; for: {WHO[finding.who]})"),
         "",
         *_wrapped(finding.meaning),
-        *(line for remark in remarks(finding) for line in _wrapped(f"({remark})")),
+        *_remarks(finding),
+        *_doubts(finding),
+        *_look(finding),
         "",
         *_steps(finding),
         "",
@@ -74,15 +79,40 @@ def _changes(run: Run) -> list[str]:
 
 
 def _cause(finding: ReportedFinding, room: int) -> list[str]:
-    """Cause and remedy; of the meaning and the evidence as much as there is room for."""
+    """Cause and remedy; of doubts, meaning and evidence, in this order, as much as there is room for."""
     title = _wrapped(f"{finding.severity}: {finding.title} [{finding.code}, {finding.certainty}]", rest="  ")
+    said = _remarks(finding)
     acting = [*_wrapped(f"who can act: {WHO[finding.who]}"), *_steps(finding)]
-    gist = _gist(finding.meaning)
-    lines = [*title, *(gist if len(title) + len(gist) + len(acting) <= room else []), *acting]
+    free = room - len(title) - len(said) - len(acting)
+    doubts, gist, look = _fitting(free, _doubts(finding), _gist(hedged_meaning(finding)), _look(finding))
+    lines = [*title, *gist, *said, *doubts, *look, *acting]
     if len(lines) > room:
         return [*lines[: room - 1], "… the rest is in the report."]
     seen = ["seen:", *_foreign(finding.seen, min(SEEN_IN_SUMMARY, room - len(lines) - 2))]
     return [*lines, *seen] if len(lines) + 3 <= room else lines
+
+
+def _fitting(room: int, *parts: list[str]) -> Iterator[list[str]]:
+    """Each part whole where there is room for it, or nothing of it; the weightiest first."""
+    for part in parts:
+        fits = len(part) <= room
+        yield part if fits else []
+        room -= len(part) if fits else 0
+
+
+def _remarks(finding: ReportedFinding) -> list[str]:
+    return [line for remark in remarks(finding) for line in _wrapped(f"({remark})")]
+
+
+def _doubts(finding: ReportedFinding) -> list[str]:
+    """What else it could be; ``smtp-preflight explain`` tells of each code."""
+    codes = ", ".join(one.code for one in finding.alternatives)
+    return _wrapped(f"or: {codes}", rest="    ") if codes else []
+
+
+def _look(finding: ReportedFinding) -> list[str]:
+    look = how_to_be_sure(finding)
+    return _wrapped(f"To be sure: {look}") if look else []
 
 
 def _gist(meaning: str) -> list[str]:
@@ -134,7 +164,7 @@ def _cut(text: str) -> str:
 
 def _foreign(text: str, most: int) -> list[str]:
     """Foreign words, made inert: each line begins with ``| `` and holds no control character."""
-    whole = bounded_lines(text, most, MOST_OF_A_LINE)
+    whole = telling_lines(text, most, MOST_OF_A_LINE)
     lines = [part for line in whole for part in textwrap.wrap(line, WIDTH - 2) or [""]]
     kept = lines if len(lines) <= most + 1 else [*lines[:most], "…"]
     return [f"| {line}" for line in kept] or ["| (nothing)"]

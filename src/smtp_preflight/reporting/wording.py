@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from smtp_preflight.model import (
+    Arrival,
     Certainty,
     Change,
     CheckResult,
@@ -40,6 +41,12 @@ CERTAINTIES: Mapping[Certainty, str] = {
     Certainty.CERTAIN: "certain: no other known cause shows this",
     Certainty.LIKELY: "likely: other causes can look the same",
     Certainty.POSSIBLE: "possible: the evidence does not decide",
+}
+
+HEDGES: Mapping[Certainty, str] = {  # before a sentence that says a cause as if it were a fact
+    Certainty.CERTAIN: "",
+    Certainty.LIKELY: "Most likely: ",
+    Certainty.POSSIBLE: "Possibly: ",
 }
 
 STAGES: Mapping[Stage, str] = {
@@ -102,12 +109,27 @@ def proven_sentence(run: Run) -> str:
             "a message was accepted all the same." if sent else "nothing on the message's way is proven yet."
         )
     if run.proven is Stage.DATA:
-        return "a message was accepted by the server; that it arrives was not checked."
+        return _what_became_of_the_message(run)
     if run.proven is Stage.DELIVERY:
         return "a message was sent and found in the mailbox."
     if sent:
         return f"proven up to {STAGES[run.proven]}; a message was accepted all the same."
     return f"proven up to {STAGES[run.proven]}; no message was sent."
+
+
+def _what_became_of_the_message(run: Run) -> str:
+    """It was accepted; whether it was looked for, and what was found."""
+    looks = tuple(run.seen.every(Arrival))
+    if any(one.found for one in looks):
+        red = any(one.stage is Stage.DELIVERY for one in run.red)
+        return f"a message was sent and found in the mailbox{', but not as it should be' if red else ''}."
+    if any(one.bounce for one in looks):
+        return "a message was accepted by the server, and came back undelivered."
+    if any(one.trouble for one in looks):
+        return "a message was accepted by the server; looking for it in the mailbox ended early."
+    if looks:
+        return "a message was accepted by the server, looked for in the mailbox, and not found."
+    return "a message was accepted by the server; that it arrives was not checked."
 
 
 def capital(sentence: str) -> str:
@@ -155,6 +177,17 @@ def is_red(run: Run, finding: ReportedFinding) -> bool:
     """It turned a check red: it keeps mail from leaving, or with ``--warnings-fail`` only warns."""
     shown = any(one.id == finding.check and one.outcome is Outcome.FAILED for one in run.checks)
     return shown or finding in run.red
+
+
+def how_to_be_sure(finding: ReportedFinding) -> str:
+    """The look that would settle the cause; empty where that is certain, or no single look does."""
+    return "" if finding.certainty is Certainty.CERTAIN else finding.decide_by
+
+
+def hedged_meaning(finding: ReportedFinding) -> str:
+    """The meaning for whoever reads its beginning only; that nothing known fits needs no hedge."""
+    hedge = "" if finding.code == "unexplained" else HEDGES[finding.certainty]
+    return f"{hedge}{finding.meaning}"
 
 
 def left(deadline: Deadline) -> str:

@@ -64,9 +64,18 @@ def _by_rbac(_profile: Profile) -> Mapping[str, Any]:
     return {"oauth.app_permission": "rbac"}
 
 
-def _to_three(profile: Profile) -> Mapping[str, Any]:
-    domain = profile.mailbox.rpartition("@")[2]
-    return {"send.to": tuple(f"{name}@{domain}" for name in ("one", "two", "three"))}
+def _as_another(profile: Profile) -> Mapping[str, Any]:
+    """The message is from another mailbox of the domain, as in most programs that meet this refusal."""
+    return {"send.sender": _beside(profile, "noreply")} if profile.send else {}
+
+
+def _as_another_to_three(profile: Profile) -> Mapping[str, Any]:
+    recipients = tuple(_beside(profile, name) for name in ("one", "two", "three"))
+    return {**_as_another(profile), "send.to": recipients}
+
+
+def _beside(profile: Profile, name: str) -> str:
+    return f"{name}@{profile.mailbox.rpartition('@')[2]}"
 
 
 _SWITCHED_OFF = (
@@ -401,6 +410,7 @@ _ENVELOPE = (
             f"{_EXCHANGE_MARK}"
         ),
         way="mail_from",
+        settings=_as_another,
     ),
     Fault(
         "send_as_denied",
@@ -413,7 +423,7 @@ _ENVELOPE = (
         ),
         way="rcpt_to",
         needs=(SENDS_MESSAGE,),
-        settings=_to_three,
+        settings=_as_another_to_three,
     ),
     Fault(
         "sending_quota_exceeded",
@@ -492,6 +502,7 @@ _MESSAGE = (
         MICROSOFT,
         "the mailbox may log in, but not send as the sender",
         _mail(send_as_granted=False),
+        settings=_as_another,
     ),
     Fault(
         "sending_quota_exceeded",

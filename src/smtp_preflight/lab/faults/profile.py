@@ -106,6 +106,13 @@ _SECRETS = (
         way="by_profile",
         conditions=_EXPIRED.conditions,
     ),
+    _mistake(
+        "secret_date_passed",
+        PROVIDERS,
+        "the profile says that the client secret has ended, and it has not",
+        _ends_in(-3),
+        HAS_CLIENT_SECRET,
+    ),
     replace(
         _mistake(
             "client_secret_wrong",
