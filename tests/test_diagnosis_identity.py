@@ -205,6 +205,23 @@ def test_a_host_of_metadata_that_has_no_address(seen: MakeSeen) -> None:
 
 
 @pytest.mark.parametrize(
+    ("of_token", "code"),
+    [
+        (http(None, is_json=False, failure=HttpFailure.CONNECT), "token_endpoint_unreachable"),
+        (http(None, is_json=False, failure=HttpFailure.TIMEOUT, sent=True), "discovery_unreachable"),
+        (http(400), "discovery_unreachable"),
+        (None, "discovery_unreachable"),
+    ],
+    ids=["the same", "another way, and sent", "answered", "not asked"],
+)
+def test_the_way_to_one_host_is_one_cause(of_token: HttpExchange | None, code: str, seen: MakeSeen) -> None:
+    """Metadata and token kept away in the same manner: the token alone says it."""
+    away = discovery(**UNREADABLE, http=http(None, is_json=False, failure=HttpFailure.CONNECT))
+    grant = Grant(asked_at=NOW, grant="client_credentials", http=of_token)
+    assert why_not_discovered(seen(away, grant)).code == code
+
+
+@pytest.mark.parametrize(
     ("preset", "issuer", "published", "expected"),
     [
         ("custom", f"{LOGIN}/v2.0", f"{LOGIN}/v2.0/", True),

@@ -179,6 +179,15 @@ def test_whether_other_names_are_found_tells_a_wrong_name_from_a_resolver(
     assert ("login.contoso.com" in meaning) is ("network" in meaning) is names_another
 
 
+@pytest.mark.parametrize("url", ["https://[no-address/token", "https://192.0.2.1/token", ""])
+def test_what_is_no_name_says_nothing_of_other_names(url: str, seen: MakeSeen) -> None:
+    grant = asked_for_a_token(None)
+    assert grant.http is not None
+    causes = why_no_address(seen(*DENIED, replace(grant, http=replace(grant.http, url=url)))).causes
+    assert [one.code for one in causes] == ["host_name_wrong"]
+    assert "found_other_name" not in causes[0].facts
+
+
 @pytest.mark.parametrize(
     ("published", "resolved"), [(["192.0.2.1"], ["198.51.100.1"]), ([], ["198.51.100.1"])]
 )

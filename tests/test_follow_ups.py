@@ -150,6 +150,14 @@ def test_where_tls_at_once_is_not_answered_the_greeting_is_waited_for(
     assert asked == (Question(ServiceCheck, f"{PRESET}:587 starttls"),)
 
 
+def test_where_hands_were_shaken_no_other_way_is_tried(
+    seen_with: MakeSeen, profile_with: MakeProfile
+) -> None:
+    setup = profile_with(smtp=Smtp(PRESET, 587, "implicit"))
+    shaken = TlsHandshake(asked_at=NOW, host=PRESET, version="TLSv1.3")
+    assert follow_ups(seen_with(shaken, profile=setup)) == ()
+
+
 def test_where_an_issuer_is_not_trusted_https_is_looked_at(seen_with: MakeSeen) -> None:
     assert follow_ups(seen_with(distrusted("CN=Contoso Root"))) == (Question(ServiceCheck, LOGIN),)
 

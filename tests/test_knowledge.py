@@ -45,6 +45,14 @@ def causes_of(entry: Entry, example: Mapping[str, str]) -> tuple[Cause, ...]:
     return rank(Signs(common=example), Stage(example.get("stage", entry.stage)))
 
 
+def test_a_value_of_any_length_leaves_a_sentence_readable() -> None:
+    """What a server says may be a megabyte."""
+    entry = entries()["host_name_wrong"]
+    shown = entry.filled("It said {seen}.", {"seen": "word " * 200_000})
+    assert shown.startswith("It said word")
+    assert len(shown) < 600
+
+
 @every_entry
 def test_entry_is_complete(entry: Entry) -> None:
     """An explanation says what is wrong, who can act, what to do, and where that is written."""

@@ -1268,6 +1268,15 @@ def test_a_long_line_of_a_server_is_folded(failing: Run) -> None:
     assert [line for line in many if line.startswith("| ")][-1] == "| …"
 
 
+def test_a_word_without_end_is_cut_on_the_terminal() -> None:
+    """Long enough for any address to be copied whole."""
+    address = f"https://login.contoso.com/{'a' * 300}"
+    lines = terminal.finding_lines(replace(CAUSE, remedy=(f"Open {address}", f"Read {'b' * 1000}")))
+    assert address in "".join(lines)
+    assert f"{'b' * 400}…" in "".join(lines)
+    assert "b" * 401 not in "".join(lines)
+
+
 def test_evidence_yields_where_the_remedy_needs_the_room(failing: Run) -> None:
     """A remedy that just fits stays whole; the bytes are in the report."""
     finding = replace(CAUSE, remedy=tuple(f"Step {number}." for number in range(16)))
